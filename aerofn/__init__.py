@@ -1,0 +1,3 @@
+"""AeroFn: functions for your Postgres."""
+
+__version__ = "0.1.0"

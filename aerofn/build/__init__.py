@@ -1,0 +1,1 @@
+"""From an author's source to a component: JavaScript today, and checks of components made elsewhere."""

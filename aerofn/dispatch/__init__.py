@@ -1,0 +1,1 @@
+"""Which invocation runs when: leasing events, invoking versions, settling and retrying."""

@@ -1,0 +1,134 @@
+"""The nouns of AeroFn as plain data: limits, callers, functions, events, outcomes and records.
+
+No behaviour beyond conversion; every layer above shares these shapes.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+
+class Outcome(StrEnum):
+    """How an invocation ended."""
+
+    SUCCESS = "success"
+    FUNCTION_ERROR = "function_error"
+    TRAP = "trap"
+    TIMEOUT = "timeout"
+    MEMORY_LIMIT = "memory_limit"
+    CANCELLED = "cancelled"
+    HOST_ERROR = "host_error"
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """What one invocation may use. Units: milliseconds and mebibytes."""
+
+    timeout_ms: int = 10_000
+    memory_mb: int = 128
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """Database role and JWT claims that an invocation acts as."""
+
+    role: str
+    claims: dict[str, Any] = {}
+
+    @property
+    def subject(self) -> str | None:
+        """The claims' `sub`, the user's id, if there is one."""
+        sub = self.claims.get("sub")
+        return None if sub is None else str(sub)
+
+
+class GuestError(msgspec.Struct, frozen=True):
+    """An error as the function reported it, or as the sandbox did for it."""
+
+    message: str
+    name: str | None = None
+    stack: str | None = None
+    retry: bool = True
+
+
+class LogLine(msgspec.Struct, frozen=True):
+    """One line a function logged; `at_ms` counts from the invocation's start."""
+
+    level: str
+    message: str
+    at_ms: float
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """What one run of a component took. `memory_peak` is in bytes; None when it cannot be known (a trap)."""
+
+    wall_ms: float
+    cpu_ms: float
+    memory_peak: int | None
+    bytes_in: int
+    bytes_out: int
+    host_calls: int
+
+
+class Run(msgspec.Struct, frozen=True):
+    """The end of one run in a sandbox: `output` is the function's JSON text on success, else `error` says why not."""
+
+    outcome: Outcome
+    output: bytes | None
+    error: GuestError | None
+    usage: Usage
+
+
+class Version(msgspec.Struct, frozen=True):
+    """An immutable version of a function; `digest` is the SHA-256 of its component bytes."""
+
+    id: int
+    function_id: int
+    function: str
+    number: int
+    digest: bytes
+    limits: Limits
+    env_keys: frozenset[str] = frozenset()
+    hosts: tuple[str, ...] = ()
+    roles: frozenset[str] | None = None
+    run_as: str | None = None
+
+
+class Event(msgspec.Struct, frozen=True):
+    """A leased event: what to run, as whom, and the fencing `token` that settling must present.
+
+    `payload` is the event's JSON object as the guest receives it, as text made by PostgreSQL.
+    """
+
+    id: int
+    function: str
+    trigger: str
+    trigger_name: str | None
+    payload: bytes
+    caller: Caller
+    attempt: int
+    max_attempts: int
+    token: int
+    depth: int
+    created_at: datetime
+
+
+class Record(msgspec.Struct, frozen=True):
+    """What is kept of one invocation: a JSON line on stdout and a row of `aerofn.invocations`."""
+
+    id: str
+    function: str
+    version: int | None
+    trigger: str
+    event_id: int | None
+    attempt: int
+    status: Outcome
+    duration_ms: float
+    cpu_ms: float
+    memory_peak_mb: float | None
+    queries: int
+    user_id: str | None
+    role: str
+    error: dict[str, Any] | None
+    logs: list[LogLine]
+    timestamp: datetime

@@ -1,0 +1,167 @@
+"""The service's settings: one frozen struct, read from `AEROFN_*` and `DATABASE_URL`.
+
+An unknown `AEROFN_*` key is an error, so that a misspelt limit never goes unnoticed. Every field's
+docstring (the string below it) is its documentation; `docs/settings.md` is checked against this file.
+"""
+
+import difflib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from aerofn.errors import SettingsError
+
+PREFIX = "AEROFN_"
+# Read by tools around the service, not by the service.
+FOREIGN_KEYS = frozenset({"AEROFN_TEST_DATABASE_URL"})
+
+Port = Annotated[int, Meta(ge=0, le=65535)]
+Positive = Annotated[int, Meta(ge=1)]
+Seconds = Annotated[float, Meta(gt=0)]
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the operator decides. Units are in the names: `_s` seconds, `_ms` milliseconds, `_mb` mebibytes."""
+
+    database_url: str
+    """PostgreSQL, `postgresql://user:password@host:port/database`; also read from `DATABASE_URL`."""
+    direct_database_url: str | None = None
+    """A connection past any pooler, for LISTEN and locks; by default `database_url`."""
+    host: str = "127.0.0.1"
+    """Address the HTTP server listens on."""
+    port: Port = 8787
+    """Port the HTTP server listens on; 0 takes a free one."""
+    jwt_secret: str | None = None
+    """HS256 secret of the tokens; at least 32 characters. Without it only `anon` can call."""
+    jwt_audience: str | None = None
+    """If set, tokens must carry this `aud`."""
+    jwt_issuer: str | None = None
+    """If set, tokens must carry this `iss`."""
+    roles: tuple[str, ...] = ("anon", "authenticated", "service_role")
+    """Database roles that a caller may act as; `aerofn migrate` makes a login for each."""
+    anon_role: str = "anon"
+    """Role of a caller without a token, and of triggers that name no `run_as`."""
+    admin_role: str = "service_role"
+    """Role that may deploy and manage over HTTP."""
+    migrate: bool = True
+    """Install or update the schema at start."""
+    harden: bool = True
+    """At migrate as superuser, take the rights from PUBLIC that row-level security does not survive."""
+    cache_dir: Path = Path("~/.cache/aerofn")
+    """Private directory for compiled components."""
+    pool_size: Positive = 10
+    """Connections per exposed role for functions' queries, opened as needed."""
+    service_pool_size: Positive = 4
+    """Connections of the service itself (leasing, settling, records)."""
+    pool_timeout_s: Seconds = 5.0
+    """Longest wait of an invocation for a database connection."""
+    timeout_ms: Annotated[int, Meta(ge=1, le=900_000)] = 10_000
+    """Time limit of an invocation whose function sets none."""
+    memory_mb: Annotated[int, Meta(ge=1, le=4096)] = 128
+    """Memory limit of an invocation whose function sets none."""
+    slice_ms: Annotated[int, Meta(ge=1, le=1000)] = 5
+    """How long a guest may compute on the event loop before it moves to a worker thread."""
+    worker_threads: Positive = 2
+    """Threads for guests that compute longer than a slice."""
+    max_invocations: Positive = 256
+    """Invocations that run on this node at the same time."""
+    max_waiting: Annotated[int, Meta(ge=0)] = 1024
+    """HTTP invocations that wait for a place; beyond it callers get 503 and `Retry-After`."""
+    event_concurrency: Positive = 32
+    """Events that run on this node at the same time."""
+    lease_s: Seconds = 60.0
+    """How long a node may hold an event beyond its time limit before another may take it."""
+    poll_s: Seconds = 1.0
+    """Longest time between two looks for due events when no wakeup comes."""
+    shutdown_grace_s: Annotated[float, Meta(ge=0)] = 10.0
+    """Time running invocations have to end after SIGTERM."""
+    max_body_mb: Positive = 6
+    """Largest body of an HTTP invocation."""
+    max_component_mb: Positive = 64
+    """Largest component that may be deployed."""
+    max_output_mb: Positive = 6
+    """Largest result of an invocation."""
+    max_statements: Positive = 1000
+    """Statements one invocation may run."""
+    max_rows: Positive = 100_000
+    """Rows one statement may return."""
+    max_result_mb: Positive = 16
+    """Bytes one statement may return."""
+    max_log_lines: Positive = 1000
+    """Log lines kept of one invocation."""
+    retention_hours: Positive = 168
+    """How long invocation records are kept."""
+    log_level: Annotated[str, Meta(pattern="^(debug|info|warning|error)$")] = "info"
+    """Least level of the service's own log lines on standard error."""
+    records_to_stdout: bool = True
+    """Write every invocation's record as a JSON line on standard output."""
+
+
+def from_env(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
+    """Settings from the environment; `overrides` (not None) win.
+
+    Raises:
+        SettingsError: names the variable, what is wrong with it and what to write instead.
+    """
+    environ = os.environ if environ is None else environ
+    known = {f.encode_name for f in msgspec.structs.fields(Settings)}
+    values: dict[str, Any] = {}
+    if url := environ.get("DATABASE_URL"):
+        values["database_url"] = url
+    for key, value in environ.items():
+        if key.startswith(PREFIX) and key not in FOREIGN_KEYS:
+            values[_field(key, known)] = value
+    values.update({k: v for k, v in overrides.items() if v is not None})
+    return _checked(values)
+
+
+def _field(key: str, known: set[str]) -> str:
+    name = key.removeprefix(PREFIX).lower()
+    if name in known:
+        return name
+    close = difflib.get_close_matches(name, known, n=1)
+    raise SettingsError(
+        f"{key} is not a setting of AeroFn",
+        hint=f"did you mean {PREFIX}{close[0].upper()}?" if close else "see docs/settings.md for the list",
+    )
+
+
+def _checked(values: dict[str, Any]) -> Settings:
+    if "database_url" not in values:
+        raise SettingsError(
+            "no database is set", hint="set DATABASE_URL=postgresql://user:password@host:5432/database"
+        )
+    if isinstance(values.get("roles"), str):
+        values["roles"] = tuple(r.strip() for r in values["roles"].split(",") if r.strip())
+    try:
+        settings = msgspec.convert(values, Settings, strict=False, dec_hook=_path)
+    except msgspec.ValidationError as error:
+        reason, _, where = str(error).partition(" - at `$.")
+        name = f"{PREFIX}{where.rstrip('`').upper()}" if where else "a setting"
+        raise SettingsError(f"{name} is wrong: {reason}", hint="see docs/settings.md for its range") from None
+    _check_roles(settings)
+    return msgspec.structs.replace(settings, cache_dir=settings.cache_dir.expanduser())
+
+
+def _check_roles(settings: Settings) -> None:
+    for name in ("anon_role", "admin_role"):
+        if getattr(settings, name) not in settings.roles:
+            raise SettingsError(
+                f"{PREFIX}{name.upper()} is {getattr(settings, name)!r}, which is not among {PREFIX}ROLES",
+                hint=f"add it to {PREFIX}ROLES, a comma-separated list",
+            )
+    if settings.jwt_secret is not None and len(settings.jwt_secret) < 32:
+        raise SettingsError(
+            f"{PREFIX}JWT_SECRET has {len(settings.jwt_secret)} characters; HS256 needs at least 32",
+            hint="make one with: openssl rand -hex 32",
+        )
+
+
+def _path(kind: type, value: Any) -> Any:
+    if kind is Path:
+        return Path(value)
+    raise NotImplementedError

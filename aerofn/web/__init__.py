@@ -1,0 +1,1 @@
+"""The HTTP surface: invoke, deploy, manage, and the errors as clients see them."""
