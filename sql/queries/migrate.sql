@@ -1,0 +1,27 @@
+-- Statements of `aerofn migrate` (aerofn/db/migrate.py).
+
+-- name: begin_migration
+-- One migration of a database at a time, whichever node began it; the lock ends with the transaction,
+-- so it also holds behind a transaction pooler. The settings are this transaction's: a migration may take
+-- as long as it needs, and a name without its schema is an error and never lands in a schema by chance.
+SELECT pg_advisory_xact_lock(4096100001),
+    set_config('statement_timeout', '0', true),
+    set_config('lock_timeout', '0', true),
+    set_config('search_path', '', true);
+
+-- name: is_installed
+SELECT to_regclass('aerofn_internal.schema_migrations') IS NOT NULL;
+
+-- name: applied
+SELECT version, name, checksum FROM aerofn_internal.schema_migrations ORDER BY version;
+
+-- name: record_migration
+INSERT INTO aerofn_internal.schema_migrations (version, name, checksum) VALUES ($1, $2, $3);
+
+-- name: installed_api
+SELECT checksum, aerofn_version FROM aerofn_internal.schema_api;
+
+-- name: record_api
+INSERT INTO aerofn_internal.schema_api (checksum, aerofn_version) VALUES ($1, $2)
+ON CONFLICT (only_row) DO UPDATE
+SET checksum = excluded.checksum, aerofn_version = excluded.aerofn_version, applied_at = now();
