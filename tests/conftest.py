@@ -1,0 +1,204 @@
+"""Databases for tests: one PostgreSQL a session, one migrated template, a fresh copy for each test.
+
+The server is, in this order: `AEROFN_TEST_DATABASE_URL`, a container where a Docker engine answers, the embedded
+one. `PG=15` asks for that version: of the image, or else Debian's in /usr/lib/postgresql/15.
+"""
+
+import contextlib
+import fcntl
+import itertools
+import os
+import secrets
+import warnings
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import pytest
+import pytest_asyncio
+from aerofn.db.embedded import EmbeddedPostgres
+from aerofn.db.migrate import migrate
+from aerofn.settings import Settings, from_env
+
+ROOT = Path(__file__).resolve().parents[1]
+PREFIX = "aerofn_test_"
+# The data of a test are not worth waiting for the disk.
+FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+
+@dataclass
+class Database:
+    """A database of one test's own; `url` is a superuser's."""
+
+    url: str
+    _opened: list[asyncpg.Connection] = field(default_factory=list)
+
+    async def connect(self, **options: Any) -> asyncpg.Connection:
+        """A connection that the fixture closes; `user` and `password` make it somebody else's."""
+        connection = await asyncpg.connect(self.url, **options)
+        self._opened.append(connection)
+        return connection
+
+    def settings(self, **overrides: Any) -> Settings:
+        """Settings of a service on this database, the environment left out."""
+        return from_env({}, database_url=self.url, **overrides)
+
+    async def close(self) -> None:
+        for connection in self._opened:
+            if not connection.is_closed():
+                await connection.close(timeout=5)
+
+
+class Server:
+    """The PostgreSQL of the session. Its databases carry the session's name, so that nobody drops another's."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.session = f"{PREFIX}{secrets.token_hex(4)}"
+        self._numbers = itertools.count()
+        self._admin: asyncpg.Connection | None = None
+
+    async def open(self) -> None:
+        # While this connection is open, its application_name says that the session is alive.
+        self._admin = await asyncpg.connect(self.url, server_settings={"application_name": self.session})
+        await self._drop_left_over()
+
+    async def close(self) -> None:
+        await self.admin.close()
+
+    @property
+    def admin(self) -> asyncpg.Connection:
+        assert self._admin is not None
+        return self._admin
+
+    async def create(self, template: str = "template0") -> str:
+        name = f"{self.session}_{next(self._numbers)}"
+        await self.admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        return name
+
+    async def drop(self, name: str) -> None:
+        await self.admin.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+    def database(self, name: str) -> Database:
+        return Database(urlunsplit(urlsplit(self.url)._replace(path=f"/{name}")))
+
+    async def _drop_left_over(self) -> None:
+        dead = await self.admin.fetch(
+            "SELECT datname FROM pg_database WHERE starts_with(datname, $1) AND NOT EXISTS "
+            "(SELECT FROM pg_stat_activity WHERE starts_with(datname, application_name) AND starts_with(application_name, $1))",
+            PREFIX,
+        )
+        for row in dead:
+            await self.drop(row["datname"])
+
+
+@pytest.fixture(scope="session")
+def server_url() -> Iterator[str]:
+    """URL of a PostgreSQL server, as superuser."""
+    if given := os.environ.get("AEROFN_TEST_DATABASE_URL"):
+        yield given
+        return
+    with contextlib.ExitStack() as stack:
+        yield _container(stack) or _embedded(stack)
+
+
+@pytest_asyncio.fixture(scope="session")
+async def server(server_url: str) -> AsyncIterator[Server]:
+    server = Server(server_url)
+    await server.open()
+    yield server
+    await server.close()
+
+
+@pytest_asyncio.fixture(scope="session")
+async def template(server: Server) -> AsyncIterator[str]:
+    """Name of the database with the schema that every test's own is a copy of."""
+    name = await server.create()
+    database = server.database(name)
+    await migrate(await database.connect(), database.settings())
+    await database.close()
+    yield name
+    await server.drop(name)
+
+
+@pytest_asyncio.fixture
+async def database(server: Server, template: str) -> AsyncIterator[Database]:
+    """A database with AeroFn's schema."""
+    async with _lent(server, await server.create(template)) as database:
+        await _restore_database_grants(await database.connect())
+        yield database
+
+
+@pytest_asyncio.fixture
+async def empty_database(server: Server) -> AsyncIterator[Database]:
+    """A database with nothing in it."""
+    async with _lent(server, await server.create()) as database:
+        yield database
+
+
+@contextlib.asynccontextmanager
+async def _lent(server: Server, name: str) -> AsyncIterator[Database]:
+    database = server.database(name)
+    try:
+        yield database
+    finally:
+        await database.close()
+        await server.drop(name)
+
+
+async def _restore_database_grants(connection: asyncpg.Connection) -> None:
+    """CREATE DATABASE … TEMPLATE does not copy the rights on the database itself: take them again."""
+    if await connection.fetchval("SELECT to_regprocedure('aerofn_internal.harden_database()')"):
+        await connection.execute("SELECT aerofn_internal.harden_database()")
+
+
+def _container(stack: contextlib.ExitStack) -> str | None:
+    if not _docker_answers():
+        return None
+    from testcontainers.community.postgres import PostgresContainer
+
+    options = " ".join(f"-c {name}={value}" for name, value in {"max_connections": "200", **FAST}.items())
+    container = PostgresContainer(f"postgres:{os.environ.get('PG', '18')}", driver=None).with_command(options)
+    try:
+        return stack.enter_context(container).get_connection_url()
+    except Exception as error:  # noqa: BLE001 - no image to be had, no room, no rights: there is another server
+        warnings.warn(f"Docker answers, but its PostgreSQL did not start: {error}", stacklevel=2)
+        return None
+
+
+def _docker_answers() -> bool:
+    import docker
+
+    try:
+        with contextlib.closing(docker.from_env(timeout=3)) as client:
+            return client.ping()
+    except docker.errors.DockerException:
+        return False
+
+
+def _embedded(stack: contextlib.ExitStack) -> str:
+    version, bin_dir = os.environ.get("PG"), None
+    if version:
+        bin_dir = Path(f"/usr/lib/postgresql/{version}/bin")
+        if not bin_dir.is_dir() and version != "18":
+            pytest.exit(f"PG={version}: there is no {bin_dir}; apt-get install postgresql-{version}", returncode=4)
+        bin_dir = bin_dir if bin_dir.is_dir() else None
+    server = EmbeddedPostgres(_slot(stack), bin_dir=bin_dir, settings=FAST)
+    server.erase()  # what a killed session left, perhaps with its server
+    stack.callback(server.erase)
+    server.start()
+    return server.url
+
+
+def _slot(stack: contextlib.ExitStack) -> Path:
+    """A directory that no other running session uses, and a later one finds again."""
+    (ROOT / ".aerofn").mkdir(exist_ok=True)
+    for number in itertools.count():
+        lock = stack.enter_context((ROOT / ".aerofn" / f"test-{number}.lock").open("ab"))
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return ROOT / ".aerofn" / f"test-{number}"
+    raise AssertionError("unreachable")
