@@ -2,32 +2,23 @@
 
 Everything a run changes is one transaction, one run at a time for each database. First the missing
 migrations, in order; then, when any of them changed, all files of `sql/api` (CREATE OR REPLACE); then the
-statements of `SETUP`, which take the settings. What `sql/api` no longer contains, or what changes
-its arguments or result, is not dropped by that: a migration drops it.
+exposed roles of the settings, with a login and a sealed executor each. What `sql/api` no longer contains, or
+what changes its arguments or result, is not dropped by that: a migration drops it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import asyncpg
 import structlog
 
 from aerofn import __version__, sql
+from aerofn.db import logins
 from aerofn.errors import MigrationError
 from aerofn.settings import Settings
 from aerofn.sql import Migration
 
 log = structlog.get_logger(__name__)
-
-
-class Step(NamedTuple):
-    """A statement of `sql/queries/migrate.sql` that runs at the end, and its arguments."""
-
-    name: str
-    arguments: Callable[[Settings], Sequence[Any]]
-
-
-SETUP: tuple[Step, ...] = ()
 
 
 class Report(NamedTuple):
@@ -73,8 +64,7 @@ async def migrate(conn: "asyncpg.Connection[Any]", settings: Settings) -> Report
             await _run(conn, f"sql/api/{name}", text)
         if plan.api:
             await conn.execute(queries.record_api, _api_checksum(), __version__)
-        for step in SETUP:
-            await _run(conn, f"sql/queries/migrate.sql: {step.name}", getattr(queries, step.name), step.arguments(settings))
+        await _install_roles(conn, settings, anew=bool(plan.api))
     return Report([f"{m.version:04}_{m.name}" for m in plan.missing], bool(plan.api))
 
 
@@ -104,6 +94,14 @@ async def _plan(conn: "asyncpg.Connection[Any]") -> Plan:
     missing = [m for m in known if m.version not in applied]
     stale = missing or installed is None or installed["checksum"] != _api_checksum()
     return Plan(missing, api if stale else [])
+
+
+async def _install_roles(conn: "asyncpg.Connection[Any]", settings: Settings, *, anew: bool) -> None:
+    queries, roles = sql.queries("migrate"), list(settings.roles)
+    if anew or not await conn.fetchval(queries.roles_installed, roles, settings.anon_role):
+        credentials = logins.fresh_credentials(settings.roles)
+        arguments = (roles, settings.anon_role, credentials)
+        await _run(conn, "sql/queries/migrate.sql: install_roles", queries.install_roles, arguments)
 
 
 def _newer(applied: dict[int, Any], known: list[Migration], api_version: str | None) -> str | None:

@@ -25,3 +25,12 @@ SELECT checksum, aerofn_version FROM aerofn_internal.schema_api;
 INSERT INTO aerofn_internal.schema_api (checksum, aerofn_version) VALUES ($1, $2)
 ON CONFLICT (only_row) DO UPDATE
 SET checksum = excluded.checksum, aerofn_version = excluded.aerofn_version, applied_at = now();
+
+-- name: install_roles
+-- $1 exposed roles, $2 the role of callers without a token, $3 credentials for logins that are missing
+SELECT aerofn_internal.install_roles($1, $2, $3::jsonb);
+
+-- name: roles_installed
+-- $1 exposed roles, $2 the role of callers without a token
+SELECT $1::text[] <@ ARRAY(SELECT role::text FROM aerofn_internal.logins)
+  AND EXISTS (SELECT FROM aerofn_internal.settings WHERE anon_role = $2);

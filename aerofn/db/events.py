@@ -1,0 +1,94 @@
+"""Events as the service handles them: leasing a batch, and settling what was leased."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from aerofn import sql
+from aerofn.db.pool import Pool
+from aerofn.model import Caller, Event
+
+_Q = sql.queries("events")
+_json = msgspec.json.Encoder()
+
+
+class Waiting(NamedTuple):
+    """How many events are in which state."""
+
+    pending: int
+    running: int
+    dead: int
+
+
+class Lease(NamedTuple):
+    """An event's id and the fencing token its settlement must present."""
+
+    event: int
+    token: int
+
+
+class Events:
+    """The events table, through the service's pool. Every method is one statement."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def lease(self, node: int, most: int, seconds: float) -> list[Event]:
+        """Take up to `most` due events for `node`, for `seconds` at the longest."""
+        rows = await self._pool.fetch(_Q.lease, node, most, seconds)
+        return [_event(row) for row in rows]
+
+    async def complete(self, leases: Sequence[Lease]) -> set[int]:
+        """Remove events that are done; answers the ids that were still leased to us."""
+        rows = await self._pool.fetch(_Q.complete, *_columns(leases))
+        return {row["id"] for row in rows}
+
+    async def retry(self, lease: Lease, seconds: float, error: dict[str, Any]) -> None:
+        """Put an event back, due in `seconds`, with the error of this attempt kept."""
+        await self._pool.execute(_Q.retry, lease.event, lease.token, seconds, _json.encode(error).decode())
+
+    async def bury(self, lease: Lease, error: dict[str, Any]) -> None:
+        """Declare an event dead; it stays until it is replayed or discarded."""
+        await self._pool.execute(_Q.bury, lease.event, lease.token, _json.encode(error).decode())
+
+    async def give_back(self, leases: Sequence[Lease]) -> None:
+        """Return events that this node will not run, as if they had not been leased."""
+        await self._pool.execute(_Q.give_back, *_columns(leases))
+
+    async def reclaim(self) -> int:
+        """Free the events of nodes that are gone; answers how many."""
+        rows = await self._pool.fetch(_Q.reclaim)
+        await self._pool.execute(_Q.forget_nodes)
+        return len(rows)
+
+    async def next_due(self) -> float | None:
+        """Seconds until the next pending event is due, if one waits for its time."""
+        value: float | None = await self._pool.fetchval(_Q.next_due)
+        return value
+
+    async def waiting(self) -> Waiting:
+        """Counts by state."""
+        row = await self._pool.fetchrow(_Q.waiting)
+        return Waiting(**row)
+
+
+def _columns(leases: Sequence[Lease]) -> tuple[list[int], list[int]]:
+    return [lease.event for lease in leases], [lease.token for lease in leases]
+
+
+def _event(row: Any) -> Event:
+    claims = row["claims"]
+    return Event(
+        id=row["id"],
+        function=row["function"],
+        trigger=row["source"],
+        trigger_name=row["trigger_name"],
+        payload=row["payload"].encode(),
+        caller=Caller(row["role"], msgspec.json.decode(claims) if claims else {"role": row["role"]}),
+        attempt=row["attempt"],
+        max_attempts=row["max_attempts"],
+        token=row["token"],
+        depth=row["depth"],
+        created_at=row["created_at"],
+    )

@@ -1,0 +1,244 @@
+"""The registry of functions as a node sees it: which version runs, and the bytes of its component.
+
+What was looked up is kept until the registry's revision changes, so an invocation asks the database nothing
+and a service with thousands of functions starts as quickly as one with none.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
+
+import asyncpg
+import msgspec
+
+from aerofn import sql
+from aerofn.db.pool import Pool
+from aerofn.errors import AeroFnError, Conflict, DeployError, InvalidRequest, NotAllowed, NotFound
+from aerofn.model import Limits, Version
+
+_Q = sql.queries("functions")
+
+
+class Compile(NamedTuple):
+    """A version this node has taken on to compile."""
+
+    version: int
+    digest: bytes
+
+
+class Registration(msgspec.Struct, frozen=True, kw_only=True):
+    """What makes a version, as `aerofn.register_function()` takes it."""
+
+    name: str
+    wasm: bytes
+    timeout_ms: int | None = None
+    memory_mb: int | None = None
+    env: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+    roles: tuple[str, ...] | None = None
+    run_as: str | None = None
+    activate: bool = True
+
+
+class VersionStatus(msgspec.Struct, frozen=True):
+    """How far a version is: `compiling`, `ready` or `failed`; `error` is the reason of a failure."""
+
+    name: str
+    version: int
+    status: str
+    active: bool | None
+    digest: str
+    error: dict[str, Any] | None
+
+
+class Functions:
+    """The registry, through the service's pool.
+
+    Args:
+        defaults: the limits of versions that set none.
+        wait_s: longest wait for a function's first version to be compiled.
+    """
+
+    def __init__(self, pool: Pool, defaults: Limits, wait_s: float = 60.0) -> None:
+        self._pool = pool
+        self._defaults = defaults
+        self._wait_s = wait_s
+        self._revision = 0
+        self._active: dict[str, Version] = {}
+        self._changed = asyncio.Event()
+
+    async def refresh(self) -> bool:
+        """Forget what was looked up if the registry has changed; answers whether it had."""
+        revision: int = await self._pool.fetchval(_Q.revision)
+        if revision == self._revision:
+            return False
+        self._revision = revision
+        self._active.clear()
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+        return True
+
+    async def active(self, name: str) -> Version:
+        """The version that runs now; waits while a function's first one is being compiled.
+
+        Raises:
+            NotFound: there is no such function.
+            DeployError: it has no version that compiled; says why.
+        """
+        version = self._active.get(name)
+        return version if version is not None else await self._look_up(name)
+
+    async def component(self, digest: bytes) -> bytes:
+        """The component's bytes.
+
+        Raises:
+            NotFound: the function was dropped meanwhile.
+        """
+        wasm: bytes | None = await self._pool.fetchval(_Q.component, digest)
+        if wasm is None:
+            raise NotFound("the function was dropped")
+        return wasm
+
+    async def lease_compile(self, seconds: float) -> Compile | None:
+        """Take on a version that waits to be compiled, for `seconds` at the longest."""
+        row = await self._pool.fetchrow(_Q.lease_compile, seconds)
+        return None if row is None else Compile(row["id"], row["digest"])
+
+    async def compiled(self, version: int, problem: AeroFnError | None) -> None:
+        """Say that a version is ready, or failed with `problem`."""
+        body = None if problem is None else msgspec.json.encode(problem.body()).decode()
+        await self._pool.execute(_Q.compiled, version, body)
+
+    async def register(self, what: Registration, author: str) -> int:
+        """Make a version; answers its number.
+
+        Raises:
+            InvalidRequest: the name, the options or the bytes cannot be right; says which.
+        """
+        return int(await self._checked(
+            _Q.register, what.name, what.wasm, what.timeout_ms, what.memory_mb, what.env, what.hosts, what.roles,
+            what.run_as, what.activate, author,
+        ))  # fmt: skip
+
+    async def status(self, name: str, version: int) -> VersionStatus:
+        """How far a version is.
+
+        Raises:
+            NotFound: there is no such version.
+        """
+        row = await self._pool.fetchrow(_Q.version_status, name, version)
+        if row is None:
+            raise NotFound(f"function {name} has no version {version}")
+        error = msgspec.json.decode(row["error"]) if row["error"] else None
+        return VersionStatus(name, version, row["status"], row["active"], row["digest"], error)
+
+    async def settled(self, name: str, version: int, seconds: float) -> VersionStatus:
+        """A version's status once it is no longer `compiling`, or what it is after `seconds`."""
+        return await self._until(lambda: self.status(name, version), lambda s: s.status != "compiling", seconds)
+
+    async def all(self) -> list[dict[str, Any]]:
+        """Every function, by name, as in `aerofn.functions`."""
+        return [dict(row) for row in await self._pool.fetch(_Q.all)]
+
+    async def drop(self, name: str) -> None:
+        """Remove a function.
+
+        Raises:
+            NotFound, Conflict: there is none, or something still starts it.
+        """
+        await self._checked(_Q.drop, name)
+
+    async def activate(self, name: str, version: int) -> None:
+        """Make a version the one that runs.
+
+        Raises:
+            NotFound, Conflict: there is none, or it is not ready.
+        """
+        await self._checked(_Q.activate, name, version)
+
+    async def _look_up(self, name: str) -> Version:
+        revision = self._revision
+        row = await self._until(lambda: self._row(name), lambda r: r["id"] or r["newest_status"] != "compiling", self._wait_s)
+        if row["id"] is None:
+            raise _no_version(name, row)
+        version = self._version(name, row)
+        if revision == self._revision:  # else it may be out of date already
+            self._active[name] = version
+        return version
+
+    async def _row(self, name: str) -> Any:
+        row = await self._pool.fetchrow(_Q.active, name)
+        if row is None:
+            raise NotFound(
+                f"there is no function {name!r}", hint="aerofn functions lists them", code="function_not_found"
+            )
+        return row
+
+    def _version(self, name: str, row: Any) -> Version:
+        return Version(
+            id=row["id"],
+            function_id=row["function_id"],
+            function=name,
+            number=row["number"],
+            digest=row["digest"],
+            limits=Limits(row["timeout_ms"] or self._defaults.timeout_ms, row["memory_mb"] or self._defaults.memory_mb),
+            env_keys=frozenset(row["env"]),
+            hosts=tuple(row["hosts"]),
+            roles=None if row["roles"] is None else frozenset(row["roles"]),
+            run_as=row["run_as"],
+        )
+
+    async def _until(self, look: Callable[[], Awaitable[Any]], good: Callable[[Any], Any], seconds: float) -> Any:
+        """Look, and look again whenever the registry changes, until it is good or the time is up."""
+        deadline = asyncio.get_running_loop().time() + seconds
+        while True:
+            changed = self._changed  # before looking, so that no change is missed
+            found = await look()
+            if good(found):
+                return found
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await changed.wait()
+            except TimeoutError:
+                return found
+
+    async def _checked(self, statement: str, *arguments: Any) -> Any:
+        try:
+            return await self._pool.fetchval(statement, *arguments)
+        except asyncpg.PostgresError as error:
+            raise _translated(error) from error
+
+
+def _no_version(name: str, row: Any) -> DeployError:
+    if row["newest_status"] == "failed":
+        problem = msgspec.json.decode(row["newest_error"])
+        return DeployError(
+            f"function {name} has no version that works: {problem['message']}",
+            detail=problem.get("detail"),
+            hint=problem.get("hint"),
+            code=problem.get("code"),
+        )
+    if row["newest_status"] == "compiling":
+        return DeployError(f"function {name} is still being compiled", hint="try again in a moment", code="compiling")
+    return DeployError(
+        f"function {name} has no active version", hint="activate one: SELECT aerofn.activate_version(name, version)"
+    )
+
+
+_KINDS: dict[str, type[AeroFnError]] = {
+    "42883": NotFound,  # undefined_function
+    "P0002": NotFound,  # no_data_found
+    "42704": NotFound,  # undefined_object
+    "2BP01": Conflict,  # dependent_objects_still_exist
+    "55006": Conflict,  # object_in_use
+    "55000": Conflict,  # object_not_in_prerequisite_state
+    "42710": Conflict,  # duplicate_object
+    "42501": NotAllowed,
+}
+
+
+def _translated(error: asyncpg.PostgresError) -> AeroFnError:
+    """The API's error for one that an `aerofn.` function raised; others pass as they are."""
+    fields = error.as_dict()
+    kind = _KINDS.get(fields.get("sqlstate", ""), InvalidRequest)
+    return kind(fields["message"], detail=fields.get("detail"), hint=fields.get("hint"))

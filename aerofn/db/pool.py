@@ -1,0 +1,119 @@
+"""Connections: the service's own pool, and one pool for each exposed role's login."""
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+
+from aerofn.db.logins import SERVICE, Login
+from aerofn.errors import DatabaseUnavailable
+from aerofn.settings import Settings
+
+# In the startup packet, so that no ALTER ROLE beats them and RESET ALL comes back to them. They fix how
+# PostgreSQL writes values, which is what functions see.
+FIXED = {
+    "TimeZone": "UTC",
+    "DateStyle": "ISO, MDY",
+    "IntervalStyle": "postgres",
+    "bytea_output": "hex",
+    "extra_float_digits": "1",
+    "standard_conforming_strings": "on",
+    "client_min_messages": "warning",
+    "default_transaction_isolation": "read committed",
+    "default_transaction_read_only": "off",
+}
+_LONGEST_MS = 960_000  # past the longest time limit of an invocation: only for a host that hangs
+
+if TYPE_CHECKING:  # generic in the type stubs only
+    Connection = asyncpg.Connection[Any]
+    Pool = asyncpg.Pool[Any]
+else:
+    Connection = asyncpg.Connection
+    Pool = asyncpg.Pool
+
+
+async def connect(settings: Settings) -> Connection:
+    """One connection as the user of `DATABASE_URL`.
+
+    Raises:
+        DatabaseUnavailable: it cannot be reached or refuses.
+    """
+    try:
+        return await asyncpg.connect(settings.database_url, timeout=10)
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
+        raise unavailable(error) from error
+
+
+async def connect_direct(settings: Settings, login: Login) -> Connection:
+    """A connection past any pooler, as the service's login: for LISTEN and the node's lock."""
+    url = settings.direct_database_url or settings.database_url
+    return await asyncpg.connect(
+        url,
+        user=login.user,
+        password=login.password,
+        timeout=10,
+        statement_cache_size=0,
+        server_settings={"application_name": "aerofn node", "tcp_keepalives_idle": "10", "tcp_keepalives_count": "3"},
+    )
+
+
+async def open_service_pool(settings: Settings, login: Login) -> Pool:
+    """The pool for leasing, settling, the registry and records."""
+    return await _open(settings.database_url, login, settings.service_pool_size, {"application_name": "aerofn service"})
+
+
+async def open_role_pools(settings: Settings, logins: dict[str, Login]) -> dict[str, Pool]:
+    """A pool per exposed role; connections are made when first needed.
+
+    Functions' sessions hold state between statements, so they go past a pooler like the listener.
+    """
+    url = settings.direct_database_url or settings.database_url
+    pools = {}
+    for role in settings.roles:
+        parameters = {
+            **FIXED,
+            "application_name": f"aerofn as {role}",
+            "statement_timeout": str(_LONGEST_MS),
+            "idle_in_transaction_session_timeout": str(_LONGEST_MS),
+        }
+        pools[role] = await _open(url, logins[role], settings.pool_size, parameters, least=0)
+    return pools
+
+
+async def close(*pools: Pool) -> None:
+    """Close pools; connections in use are cut after five seconds."""
+    for pool in pools:
+        try:
+            await asyncio.wait_for(pool.close(), 5)
+        except TimeoutError:
+            pool.terminate()
+
+
+def unavailable(error: BaseException) -> DatabaseUnavailable:
+    """The error for a database that cannot be reached now."""
+    return DatabaseUnavailable(
+        "the database cannot be reached",
+        detail=str(error) or type(error).__name__,
+        hint="check DATABASE_URL and that PostgreSQL accepts connections",
+    )
+
+
+async def _as_it_is(_connection: Connection) -> None:
+    """In place of asyncpg's reset: the bridge resets a session in the message that commits it."""
+
+
+async def _open(url: str, login: Login, size: int, parameters: dict[str, str], least: int = 1) -> Pool:
+    try:
+        return await asyncpg.create_pool(
+            url,
+            user=login.user,
+            password=login.password,
+            min_size=least,
+            max_size=size,
+            max_inactive_connection_lifetime=300,
+            timeout=10,
+            reset=_as_it_is,
+            server_settings=parameters,
+        )
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise unavailable(error) from error

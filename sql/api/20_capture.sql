@@ -1,0 +1,110 @@
+-- Capture: what the database triggers run, in the writer's own transaction. One event per trigger and row.
+-- These functions must never break the writer, whatever its row, its settings or its search_path.
+SET LOCAL ROLE aerofn_owner;
+
+-- As whom a write or an invoke() made now acts: a function's verified caller, else the plain database
+-- role of the session without claims; a role that is not exposed becomes the least privileged one.
+CREATE OR REPLACE FUNCTION aerofn_internal.causer(OUT role name, OUT claims jsonb)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  plain name := coalesce(nullif(current_setting('role', true), 'none'), session_user);
+BEGIN
+  SELECT l.role INTO role FROM aerofn_internal.logins l WHERE l.login = session_user;
+  IF FOUND THEN
+    claims := aerofn_auth.signed() -> 'claims';
+    RETURN;
+  END IF;
+  SELECT coalesce((SELECT l.role FROM aerofn_internal.logins l WHERE l.role = plain), s.anon_role)
+  INTO role FROM aerofn_internal.settings s;
+END $$;
+REVOKE ALL ON FUNCTION aerofn_internal.causer() FROM PUBLIC;
+
+-- How many functions stand behind this transaction: 0 for an ordinary writer. A guard against loops,
+-- not a right, so an unsigned setting will do.
+CREATE OR REPLACE FUNCTION aerofn_internal.next_depth() RETURNS smallint
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT CASE WHEN d ~ '^[0-9]{1,4}$' THEN d::smallint + 1 ELSE 0 END::smallint
+  FROM current_setting('aerofn.depth', true) d
+$$;
+
+-- Row by row: UPDATE (old and new belong together), conditions, partitioned and foreign tables.
+-- TG_ARGV: trigger id [, select list that computes virtual generated columns].
+CREATE OR REPLACE FUNCTION aerofn_internal.capture_row() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET bytea_output = 'hex' SET intervalstyle = 'postgres'
+AS $$
+DECLARE
+  t aerofn_internal.triggers;
+  caller record;
+  fresh json := row_to_json(NEW);
+  stale json := row_to_json(OLD);
+BEGIN
+  SELECT * INTO t FROM aerofn_internal.triggers WHERE id = TG_ARGV[0]::int AND enabled;
+  IF NOT FOUND THEN
+    RETURN NULL;
+  END IF;
+  IF TG_NARGS > 1 THEN
+    fresh := aerofn_internal.with_virtual(TG_ARGV[1], NEW);
+    stale := aerofn_internal.with_virtual(TG_ARGV[1], OLD);
+  END IF;
+  IF t.run_as = 'causer' THEN
+    SELECT * INTO caller FROM aerofn_internal.causer();
+  ELSE
+    SELECT t.run_as::name AS role, NULL::jsonb AS claims INTO caller;
+  END IF;
+  INSERT INTO aerofn_internal.events
+    (function_id, trigger_id, source, operation, record, old_record, role, claims, max_attempts, depth)
+  VALUES (t.function_id, t.id, 'row', TG_OP, fresh, stale, caller.role, caller.claims, t.max_attempts,
+          aerofn_internal.next_depth());
+  PERFORM pg_notify('aerofn', '');
+  RETURN NULL;
+END $$;
+REVOKE ALL ON FUNCTION aerofn_internal.capture_row() FROM PUBLIC;
+
+-- PostgreSQL leaves virtual generated columns null in trigger rows: compute them from the others.
+CREATE OR REPLACE FUNCTION aerofn_internal.with_virtual(columns text, rec anyelement) RETURNS json
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  doc json;
+BEGIN
+  IF rec IS NOT DISTINCT FROM NULL THEN
+    RETURN NULL;
+  END IF;
+  EXECUTE 'SELECT row_to_json(r.*) FROM (SELECT ' || columns || ' FROM (SELECT ($1).*) n) r' INTO doc USING rec;
+  RETURN doc;
+END $$;
+REVOKE ALL ON FUNCTION aerofn_internal.with_virtual(text, anyelement) FROM PUBLIC;
+
+-- A whole statement at once, from its transition table `changed`: INSERT and DELETE on plain tables.
+CREATE OR REPLACE FUNCTION aerofn_internal.capture_statement() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET bytea_output = 'hex' SET intervalstyle = 'postgres'
+AS $$
+DECLARE
+  t aerofn_internal.triggers;
+  caller record;
+  fresh boolean := TG_OP = 'INSERT';
+BEGIN
+  SELECT * INTO t FROM aerofn_internal.triggers WHERE id = TG_ARGV[0]::int AND enabled;
+  IF NOT FOUND THEN
+    RETURN NULL;
+  END IF;
+  IF t.run_as = 'causer' THEN
+    SELECT * INTO caller FROM aerofn_internal.causer();
+  ELSE
+    SELECT t.run_as::name AS role, NULL::jsonb AS claims INTO caller;
+  END IF;
+  INSERT INTO aerofn_internal.events
+    (function_id, trigger_id, source, operation, record, old_record, role, claims, max_attempts, depth)
+  SELECT t.function_id, t.id, 'row', TG_OP,
+         CASE WHEN fresh THEN row_to_json(c.*) END, CASE WHEN NOT fresh THEN row_to_json(c.*) END,
+         caller.role, caller.claims, t.max_attempts, aerofn_internal.next_depth()
+  FROM changed c;
+  IF FOUND THEN
+    PERFORM pg_notify('aerofn', '');
+  END IF;
+  RETURN NULL;
+END $$;
+REVOKE ALL ON FUNCTION aerofn_internal.capture_statement() FROM PUBLIC;
+
+RESET ROLE;

@@ -1,0 +1,61 @@
+-- What is registered, waiting and done, for members of aerofn_admin.
+SET LOCAL ROLE aerofn_owner;
+
+CREATE OR REPLACE VIEW aerofn.versions AS
+SELECT f.name AS function, v.number AS version, v.status::text AS status, f.active_version = v.id AS active,
+       encode(v.digest, 'hex') AS digest, length(c.wasm) AS size, v.timeout_ms, v.memory_mb, v.env, v.hosts,
+       v.roles, v.run_as, v.author, v.created_at, v.error
+FROM aerofn_internal.versions v
+JOIN aerofn_internal.functions f ON f.id = v.function_id
+JOIN aerofn_internal.components c ON c.digest = v.digest;
+
+-- status and error are those of the newest version; active_version is the one that runs.
+CREATE OR REPLACE VIEW aerofn.functions AS
+SELECT f.name, newest.status::text AS status, a.number AS active_version, newest.number AS newest_version,
+       newest.error ->> 'message' AS error, newest.error ->> 'hint' AS hint,
+       coalesce(a.timeout_ms, newest.timeout_ms) AS timeout_ms, coalesce(a.memory_mb, newest.memory_mb) AS memory_mb,
+       coalesce(a.roles, newest.roles) AS roles, coalesce(a.run_as, newest.run_as) AS run_as,
+       f.created_at, newest.created_at AS updated_at
+FROM aerofn_internal.functions f
+JOIN LATERAL (SELECT * FROM aerofn_internal.versions v WHERE v.function_id = f.id
+              ORDER BY v.number DESC LIMIT 1) newest ON true
+LEFT JOIN aerofn_internal.versions a ON a.id = f.active_version;
+
+CREATE OR REPLACE VIEW aerofn.triggers AS
+SELECT t.name, t.kind, f.name AS function, coalesce(n.nspname, t.schema_name) AS "schema",
+       coalesce(c.relname, t.table_name) AS "table", t.operations AS events, t.condition AS "when", t.columns,
+       t.run_as, t.max_attempts, t.enabled AND (t.kind <> 'row' OR c.oid IS NOT NULL) AS enabled,
+       t.created_by, t.created_at
+FROM aerofn_internal.triggers t
+JOIN aerofn_internal.functions f ON f.id = t.function_id
+LEFT JOIN pg_class c ON c.oid = t.relation
+LEFT JOIN pg_namespace n ON n.oid = c.relnamespace;
+
+CREATE OR REPLACE VIEW aerofn.events AS
+SELECT e.id, f.name AS function, t.name AS "trigger", e.source, e.state::text AS state, e.priority, e.attempt,
+       e.max_attempts, e.depth, e.run_at, e.created_at, e.lease_until, e.leased_by AS node, e.role, e.claims,
+       e.operation, e.record, e.old_record, e.payload, e.dedup_key, e.errors
+FROM aerofn_internal.events e
+LEFT JOIN aerofn_internal.functions f ON f.id = e.function_id
+LEFT JOIN aerofn_internal.triggers t ON t.id = e.trigger_id;
+
+CREATE OR REPLACE VIEW aerofn.invocations AS
+SELECT id, function, version, "trigger", event_id, attempt, status, duration_ms, cpu_ms, memory_peak_mb, queries,
+       user_id, role, error, logs, "timestamp"
+FROM aerofn_internal.invocations;
+
+-- The last hour, per function. Durations in milliseconds.
+CREATE OR REPLACE VIEW aerofn.metrics AS
+SELECT i.function, count(*) AS invocations, count(*) FILTER (WHERE i.status <> 'success') AS failures,
+       percentile_cont(0.5) WITHIN GROUP (ORDER BY i.duration_ms) AS p50_ms,
+       percentile_cont(0.95) WITHIN GROUP (ORDER BY i.duration_ms) AS p95_ms,
+       percentile_cont(0.99) WITHIN GROUP (ORDER BY i.duration_ms) AS p99_ms,
+       max(i.memory_peak_mb) AS memory_peak_mb, max(i."timestamp") AS last_at
+FROM aerofn_internal.invocations i WHERE i."timestamp" > now() - interval '1 hour' GROUP BY i.function;
+
+GRANT USAGE ON SCHEMA aerofn TO aerofn_admin;
+GRANT SELECT ON aerofn.versions, aerofn.functions, aerofn.triggers, aerofn.events, aerofn.invocations,
+                aerofn.metrics TO aerofn_admin;
+GRANT USAGE ON SCHEMA aerofn_internal TO aerofn_admin;
+
+RESET ROLE;

@@ -1,0 +1,105 @@
+-- Leasing and settling of events (aerofn/db/events.py).
+
+-- name: lease
+-- $1 node, $2 most events, $3 seconds. The attempt counts from here: an event that kills its node is buried,
+-- not run for ever.
+WITH due AS MATERIALIZED (
+  SELECT e.id FROM aerofn_internal.events e
+  WHERE e.state = 'pending' AND e.run_at <= now()
+  ORDER BY e.priority DESC, e.run_at, e.id
+  LIMIT $2 FOR UPDATE SKIP LOCKED
+), leased AS (
+  UPDATE aerofn_internal.events e
+  SET state = 'running', attempt = e.attempt + 1, leased_by = $1, token = nextval('aerofn_internal.lease_tokens'),
+      lease_until = now() + make_interval(secs => $3)
+  FROM due WHERE e.id = due.id
+  RETURNING e.*
+)
+SELECT e.id, f.name AS function, e.source, t.name AS trigger_name, e.role, e.claims::text AS claims, e.attempt,
+       e.max_attempts, e.token, e.depth, e.created_at,
+       CASE e.source
+         WHEN 'row' THEN json_build_object(
+           'id', e.id::text, 'type', e.operation, 'trigger', e.source, 'name', t.name,
+           'schema', coalesce(n.nspname, t.schema_name), 'table', coalesce(c.relname, t.table_name),
+           'record', e.record, 'old_record', e.old_record, 'attempt', e.attempt,
+           'caller', json_build_object('role', e.role, 'sub', e.claims ->> 'sub'))
+         ELSE json_build_object(
+           'id', e.id::text, 'trigger', e.source, 'payload', e.payload, 'attempt', e.attempt,
+           'caller', json_build_object('role', e.role, 'sub', e.claims ->> 'sub'))
+       END::text AS payload
+FROM leased e
+LEFT JOIN aerofn_internal.functions f ON f.id = e.function_id
+LEFT JOIN aerofn_internal.triggers t ON t.id = e.trigger_id
+LEFT JOIN pg_class c ON c.oid = t.relation
+LEFT JOIN pg_namespace n ON n.oid = c.relnamespace
+ORDER BY e.priority DESC, e.run_at, e.id
+
+-- name: complete
+-- $1 ids, $2 tokens, of events whose functions made no transaction. Those that are not returned had lost
+-- their lease.
+DELETE FROM aerofn_internal.events e
+USING unnest($1::bigint[], $2::bigint[]) AS done (id, token)
+WHERE e.id = done.id AND e.token = done.token AND e.state = 'running'
+RETURNING e.id
+
+-- name: retry
+-- $1 id, $2 token, $3 seconds until the next attempt, $4 the error
+UPDATE aerofn_internal.events
+SET state = 'pending', run_at = now() + make_interval(secs => $3), leased_by = NULL, token = NULL,
+    lease_until = NULL, errors = coalesce(errors, '[]') || $4::jsonb
+WHERE id = $1 AND token = $2 AND state = 'running'
+
+-- name: bury
+-- $1 id, $2 token, $3 the error
+UPDATE aerofn_internal.events
+SET state = 'dead', leased_by = NULL, token = NULL, lease_until = NULL, errors = coalesce(errors, '[]') || $3::jsonb
+WHERE id = $1 AND token = $2 AND state = 'running'
+
+-- name: give_back
+-- $1 ids, $2 tokens, of events this node will not run: the attempt does not count.
+UPDATE aerofn_internal.events e
+SET state = 'pending', attempt = e.attempt - 1, leased_by = NULL, token = NULL, lease_until = NULL
+FROM unnest($1::bigint[], $2::bigint[]) AS back (id, token)
+WHERE e.id = back.id AND e.token = back.token AND e.state = 'running'
+
+-- name: reclaim
+-- Events of nodes that are gone (their lock is free) or that held them too long. Rows that are being
+-- settled this moment are locked and so passed over.
+WITH lost AS MATERIALIZED (
+  SELECT e.id FROM aerofn_internal.events e
+  WHERE e.state = 'running'
+    AND (e.lease_until < now() OR e.leased_by <> ALL (ARRAY(SELECT aerofn_internal.live_nodes())))
+  LIMIT 1000 FOR UPDATE SKIP LOCKED
+)
+UPDATE aerofn_internal.events e
+SET state = CASE WHEN e.attempt >= e.max_attempts THEN 'dead' ELSE 'pending' END::aerofn_internal.event_state,
+    leased_by = NULL, token = NULL, lease_until = NULL,
+    errors = coalesce(e.errors, '[]') || jsonb_build_object(
+      'attempt', e.attempt, 'at', now(), 'code', 'node_lost',
+      'message', format('node %s went away, or held the event too long', e.leased_by))
+FROM lost WHERE e.id = lost.id
+RETURNING e.id, e.state::text AS state
+
+-- name: add_node
+-- $1 the node's name
+INSERT INTO aerofn_internal.nodes (name) VALUES ($1) RETURNING id
+
+-- name: lock_node
+SELECT pg_advisory_lock(aerofn_internal.node_lock_class(), $1)
+
+-- name: forget_nodes
+-- Rows of nodes that are gone and hold nothing any more.
+DELETE FROM aerofn_internal.nodes n
+WHERE n.started_at < now() - interval '1 minute'
+  AND n.id <> ALL (ARRAY(SELECT aerofn_internal.live_nodes()))
+  AND NOT EXISTS (SELECT FROM aerofn_internal.events e WHERE e.state = 'running' AND e.leased_by = n.id)
+
+-- name: next_due
+-- Seconds until the next pending event is due; null when there is none.
+SELECT extract(epoch FROM min(run_at) - now())::float8 FROM aerofn_internal.events
+WHERE state = 'pending' AND run_at > now()
+
+-- name: waiting
+SELECT count(*) FILTER (WHERE state = 'pending') AS pending, count(*) FILTER (WHERE state = 'running') AS running,
+       count(*) FILTER (WHERE state = 'dead') AS dead
+FROM aerofn_internal.events

@@ -1,0 +1,23 @@
+-- Invocation records (aerofn/db/invocations.py).
+
+-- name: keep_partitions
+-- $1 hours
+SELECT aerofn_internal.keep_partitions(make_interval(hours => $1))
+
+-- name: insert
+-- $1 an array of records as JSON
+INSERT INTO aerofn_internal.invocations
+  (id, function, version, "trigger", event_id, attempt, status, duration_ms, cpu_ms, memory_peak_mb, queries,
+   user_id, role, error, logs, "timestamp")
+SELECT id, function, version, "trigger", event_id, attempt, status, duration_ms, cpu_ms, memory_peak_mb, queries,
+       user_id, role, error, logs, "timestamp"
+FROM json_to_recordset($1::json) AS r (
+  id uuid, function text, version int, "trigger" text, event_id bigint, attempt int, status text,
+  duration_ms float8, cpu_ms float8, memory_peak_mb float8, queries int, user_id text, role text,
+  error jsonb, logs jsonb, "timestamp" timestamptz)
+
+-- name: recent
+-- $1 most rows
+SELECT function, version, "trigger", event_id, attempt, status, duration_ms, cpu_ms, memory_peak_mb, queries,
+       user_id, role, error::text AS error, logs::text AS logs, "timestamp"
+FROM aerofn.invocations ORDER BY "timestamp" DESC LIMIT $1
