@@ -6,6 +6,7 @@ A wheel carries the files in `aerofn/_share/`; a checkout (editable install) has
 import hashlib
 import re
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,7 +36,9 @@ class Queries:
             return self._statements[name]
         except KeyError:
             known = ", ".join(sorted(self._statements))
-            raise AttributeError(f"sql/queries/{self._noun}.sql has no statement {name!r}; it has: {known}") from None
+            raise AttributeError(
+                f"sql/queries/{self._noun}.sql has no statement {name!r}; it has: {known}"
+            ) from None
 
     def __contains__(self, name: str) -> bool:
         return name in self._statements
@@ -80,7 +83,7 @@ def migrations() -> list[Migration]:
     """
     found = [_migration(path) for path in (share("sql") / "migrations").glob("*.sql")]
     found.sort()
-    for one, other in zip(found, found[1:], strict=False):
+    for one, other in pairwise(found):
         if one.version == other.version:
             raise ValueError(f"two migrations are numbered {one.version:04}: {one.name} and {other.name}")
     return found

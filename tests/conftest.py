@@ -1,7 +1,7 @@
 """Databases for tests: one PostgreSQL a session, one migrated template, a fresh copy for each test.
 
-The server is, in this order: `AEROFN_TEST_DATABASE_URL`, a container where a Docker engine answers, the embedded
-one. `PG=15` asks for that version: of the image, or else Debian's in /usr/lib/postgresql/15.
+The server is, in this order: `AEROFN_TEST_DATABASE_URL`, a container where a Docker engine answers, the
+embedded one. `PG=15` asks for that version: of the image, or else Debian's in /usr/lib/postgresql/15.
 """
 
 import contextlib
@@ -19,6 +19,7 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import pytest
 import pytest_asyncio
+
 from aerofn.db.embedded import EmbeddedPostgres
 from aerofn.db.migrate import migrate
 from aerofn.settings import Settings, from_env
@@ -53,7 +54,7 @@ class Database:
 
 
 class Server:
-    """The PostgreSQL of the session. Its databases carry the session's name, so that nobody drops another's."""
+    """The PostgreSQL of the session; its databases carry the session's name, so nobody drops another's."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -86,13 +87,14 @@ class Server:
         return Database(urlunsplit(urlsplit(self.url)._replace(path=f"/{name}")))
 
     async def _drop_left_over(self) -> None:
-        dead = await self.admin.fetch(
-            "SELECT datname FROM pg_database WHERE starts_with(datname, $1) AND NOT EXISTS "
-            "(SELECT FROM pg_stat_activity WHERE starts_with(datname, application_name) AND starts_with(application_name, $1))",
-            PREFIX,
+        names = await self.admin.fetch(
+            "SELECT datname FROM pg_database WHERE starts_with(datname, $1)", PREFIX
         )
-        for row in dead:
-            await self.drop(row["datname"])
+        activity = await self.admin.fetch("SELECT application_name FROM pg_stat_activity")
+        alive = {row["application_name"] for row in activity}
+        for row in names:
+            if row["datname"].rpartition("_")[0] not in alive:
+                await self.drop(row["datname"])
 
 
 @pytest.fixture(scope="session")
@@ -164,7 +166,7 @@ def _container(stack: contextlib.ExitStack) -> str | None:
     container = PostgresContainer(f"postgres:{os.environ.get('PG', '18')}", driver=None).with_command(options)
     try:
         return stack.enter_context(container).get_connection_url()
-    except Exception as error:  # noqa: BLE001 - no image to be had, no room, no rights: there is another server
+    except Exception as error:
         warnings.warn(f"Docker answers, but its PostgreSQL did not start: {error}", stacklevel=2)
         return None
 
@@ -184,7 +186,9 @@ def _embedded(stack: contextlib.ExitStack) -> str:
     if version:
         bin_dir = Path(f"/usr/lib/postgresql/{version}/bin")
         if not bin_dir.is_dir() and version != "18":
-            pytest.exit(f"PG={version}: there is no {bin_dir}; apt-get install postgresql-{version}", returncode=4)
+            pytest.exit(
+                f"PG={version}: there is no {bin_dir}; apt-get install postgresql-{version}", returncode=4
+            )
         bin_dir = bin_dir if bin_dir.is_dir() else None
     server = EmbeddedPostgres(_slot(stack), bin_dir=bin_dir, settings=FAST)
     server.erase()  # what a killed session left, perhaps with its server

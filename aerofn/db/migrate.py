@@ -39,7 +39,9 @@ class Plan(NamedTuple):
     @property
     def script(self) -> str:
         """The SQL text, each file under its name."""
-        files = [(_file(m), m.text) for m in self.missing] + [(f"sql/api/{name}", text) for name, text in self.api]
+        files = [(_file(m), m.text) for m in self.missing] + [
+            (f"sql/api/{name}", text) for name, text in self.api
+        ]
         return "\n".join(f"-- {name}\n{text.rstrip()}\n" for name, text in files)
 
 
@@ -59,7 +61,9 @@ async def migrate(conn: "asyncpg.Connection[Any]", settings: Settings) -> Report
             return Report([], False, plan.newer)
         for migration in plan.missing:
             await _run(conn, _file(migration), migration.text)
-            await conn.execute(queries.record_migration, migration.version, migration.name, migration.checksum)
+            await conn.execute(
+                queries.record_migration, migration.version, migration.name, migration.checksum
+            )
         for name, text in plan.api:
             await _run(conn, f"sql/api/{name}", text)
         if plan.api:
@@ -107,7 +111,9 @@ async def _install_roles(conn: "asyncpg.Connection[Any]", settings: Settings, *,
 def _newer(applied: dict[int, Any], known: list[Migration], api_version: str | None) -> str | None:
     unknown = applied.keys() - {m.version for m in known}
     if unknown:
-        return f"migration {max(unknown):04}_{applied[max(unknown)]['name']} is unknown to AeroFn {__version__}"
+        return (
+            f"migration {max(unknown):04}_{applied[max(unknown)]['name']} is unknown to AeroFn {__version__}"
+        )
     # The API may change without a migration: an older node that restarts must not put the old one back.
     if api_version is not None and _ordinal(api_version) > _ordinal(__version__):
         return f"its functions were installed by AeroFn {api_version}; this is {__version__}"

@@ -1,8 +1,10 @@
 """Installing and updating the schema: order, checksums, two nodes at once, errors that name the place."""
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
+
 from aerofn import sql
 from aerofn.db import migrate as subject
 from aerofn.db.migrate import dry_run, migrate
@@ -20,11 +22,7 @@ def migration(version: int, name: str, text: str) -> Migration:
 def files(monkeypatch):
     """Lets a test say which files AeroFn ships: the bootstrap and nothing else at first."""
 
-    class Files:
-        migrations = [BOOTSTRAP]
-        api: list[tuple[str, str]] = []
-
-    files = Files()
+    files = SimpleNamespace(migrations=[BOOTSTRAP], api=[])
     monkeypatch.setattr(sql, "migrations", lambda: files.migrations)
     monkeypatch.setattr(sql, "api", lambda: files.api)
 
@@ -46,7 +44,9 @@ async def test_installs_in_order_and_then_has_nothing_to_do(empty_database, file
     assert report.applied == ["0000_bootstrap", "0001_one", "0002_two"]
     again = await migrate(conn, empty_database.settings())
     assert again == ([], False, None)
-    rows = await conn.fetch("SELECT version, name, checksum FROM aerofn_internal.schema_migrations ORDER BY version")
+    rows = await conn.fetch(
+        "SELECT version, name, checksum FROM aerofn_internal.schema_migrations ORDER BY version"
+    )
     assert [tuple(row) for row in rows] == [(m.version, m.name, m.checksum) for m in files.migrations]
 
 
@@ -62,7 +62,11 @@ async def test_applies_only_what_is_missing(empty_database, files):
 async def test_the_api_is_applied_when_it_changed_and_only_then(empty_database, files):
     conn = await empty_database.connect()
     function = "CREATE OR REPLACE FUNCTION aerofn_internal.answer() RETURNS int LANGUAGE sql AS 'SELECT {}'"
-    for text, refreshed, answer in [(function.format(1), True, 1), (function.format(1), False, 1), (function.format(2), True, 2)]:
+    for text, refreshed, answer in [
+        (function.format(1), True, 1),
+        (function.format(1), False, 1),
+        (function.format(2), True, 2),
+    ]:
         files.api = [("10_answer.sql", text)]
         report = await migrate(conn, empty_database.settings())
         assert report.api_refreshed is refreshed
@@ -84,11 +88,15 @@ async def test_an_edited_migration_is_refused(empty_database, files):
 async def test_a_newer_database_is_left_alone(empty_database, files):
     known = [BOOTSTRAP]
     files.migrations = [*known, migration(1, "future", "CREATE TABLE aerofn_internal.future (a int);")]
-    files.api = [("10_f.sql", "CREATE OR REPLACE FUNCTION aerofn_internal.f() RETURNS int LANGUAGE sql AS 'SELECT 2'")]
+    files.api = [
+        ("10_f.sql", "CREATE OR REPLACE FUNCTION aerofn_internal.f() RETURNS int LANGUAGE sql AS 'SELECT 2'")
+    ]
     conn = await empty_database.connect()
     await migrate(conn, empty_database.settings())
     files.migrations = known
-    files.api = [("10_f.sql", "CREATE OR REPLACE FUNCTION aerofn_internal.f() RETURNS int LANGUAGE sql AS 'SELECT 1'")]
+    files.api = [
+        ("10_f.sql", "CREATE OR REPLACE FUNCTION aerofn_internal.f() RETURNS int LANGUAGE sql AS 'SELECT 1'")
+    ]
     report = await migrate(conn, empty_database.settings())
     assert report.applied == []
     assert "0001_future" in report.newer
@@ -96,7 +104,9 @@ async def test_a_newer_database_is_left_alone(empty_database, files):
 
 
 @pytest.mark.parametrize(("installed_by", "answer"), [("99.0.0", 2), ("0.0.1", 1)])
-async def test_an_older_node_does_not_put_its_api_back(empty_database, files, monkeypatch, installed_by, answer):
+async def test_an_older_node_does_not_put_its_api_back(
+    empty_database, files, monkeypatch, installed_by, answer
+):
     function = "CREATE OR REPLACE FUNCTION aerofn_internal.f() RETURNS int LANGUAGE sql AS 'SELECT {}'"
     conn = await empty_database.connect()
     with monkeypatch.context() as other:
@@ -120,13 +130,18 @@ async def test_a_node_waits_for_the_one_before_it(empty_database, files):
     async with first.transaction():
         await first.execute(sql.queries("migrate").begin_migration)
         waiting = asyncio.create_task(migrate(second, empty_database.settings()))
-        while not await observer.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"):
+        while not await observer.fetchval(
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        ):
             assert not waiting.done()
     assert (await waiting).applied == ["0000_bootstrap"]
 
 
 async def test_an_error_names_file_state_and_line_and_changes_nothing(empty_database, files):
-    files.migrations = [BOOTSTRAP, migration(1, "one", "CREATE TABLE aerofn_internal.é (a int);\n\nSELECT nowhere.f(1);\n")]
+    files.migrations = [
+        BOOTSTRAP,
+        migration(1, "one", "CREATE TABLE aerofn_internal.é (a int);\n\nSELECT nowhere.f(1);\n"),
+    ]
     conn = await empty_database.connect()
     with pytest.raises(MigrationError) as caught:
         await migrate(conn, empty_database.settings())
@@ -161,11 +176,17 @@ async def test_the_connection_is_given_back_as_it_was(empty_database, files):
 
 async def test_dry_run_gives_the_text_and_changes_nothing(empty_database, files):
     files.migrations = [BOOTSTRAP, migration(1, "one", "CREATE TABLE aerofn_internal.one (a int);")]
-    files.api = [("10_f.sql", "CREATE OR REPLACE FUNCTION aerofn_internal.f() RETURNS int LANGUAGE sql AS 'SELECT 1'")]
+    files.api = [
+        ("10_f.sql", "CREATE OR REPLACE FUNCTION aerofn_internal.f() RETURNS int LANGUAGE sql AS 'SELECT 1'")
+    ]
     conn = await empty_database.connect()
     script = await dry_run(conn)
     names = [line for line in script.splitlines() if line.startswith("-- sql/")]
-    assert names == ["-- sql/migrations/0000_bootstrap.sql", "-- sql/migrations/0001_one.sql", "-- sql/api/10_f.sql"]
+    assert names == [
+        "-- sql/migrations/0000_bootstrap.sql",
+        "-- sql/migrations/0001_one.sql",
+        "-- sql/api/10_f.sql",
+    ]
     assert await conn.fetchval("SELECT to_regnamespace('aerofn_internal')") is None
     await migrate(conn, empty_database.settings())
     assert await dry_run(conn) == ""

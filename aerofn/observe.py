@@ -1,0 +1,202 @@
+"""What the service says about itself: log lines, invocation records and metrics.
+
+Log lines go to standard error: JSON in production, for people at a terminal. Records go to standard
+output, one JSON line for each invocation. Metrics are Prometheus', in a registry of their own.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import queue
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, TextIO, TypeVar
+
+import msgspec
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+from aerofn.model import Record
+
+MIB = 1024 * 1024
+# An invocation takes from a tenth of a millisecond to minutes.
+DURATION_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 300)
+MEMORY_BUCKETS = tuple(n * MIB for n in (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096))
+DELAY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 15, 60, 300, 3600)
+
+Kind = TypeVar("Kind", Counter, Gauge, Histogram)
+
+
+def configure_logging(level: str = "info", stream: TextIO | None = None) -> None:
+    """Send log lines of at least `level`, structlog's and the standard library's, to `stream` (stderr)."""
+    stream = stream or sys.stderr
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    render = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_rendering(stream.isatty())]
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=render))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    wrap = structlog.stdlib.ProcessorFormatter.wrap_for_formatter
+    structlog.configure(
+        processors=[structlog.stdlib.filter_by_level, *shared, wrap],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+
+
+def _rendering(for_people: bool) -> list[structlog.typing.Processor]:
+    # Tracebacks without the values of local variables (structlog's default): those hold tokens and payloads.
+    if for_people:
+        return [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_json)]
+
+
+def _json(value: Any, **_: Any) -> str:
+    return msgspec.json.encode(value, enc_hook=repr).decode()
+
+
+class RecordLines:
+    """Writes records as JSON lines to a file descriptor, standard output's, from a thread of its own.
+
+    A reader that is slow or gone never holds up an invocation: at most `waiting` records wait for it, further
+    ones are dropped and counted in `dropped`. All that wait go out in one write.
+    """
+
+    def __init__(self, fd: int = 1, *, waiting: int = 10_000) -> None:
+        self.dropped = 0
+        self._fd = fd
+        self._waiting = waiting
+        self._queue: queue.SimpleQueue[Record | None] = queue.SimpleQueue()
+        self._broken = False
+        self._thread = threading.Thread(target=self._run, name="aerofn-records", daemon=True)
+        self._thread.start()
+
+    def write(self, record: Record) -> None:
+        """Hand over one record; returns at once."""
+        if self._broken or self._queue.qsize() >= self._waiting:
+            self.dropped += 1
+        else:
+            self._queue.put(record)
+
+    def close(self, timeout_s: float = 5.0) -> None:
+        """Write what waits, for at most `timeout_s` seconds, and end."""
+        self._queue.put(None)
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        encoder = msgspec.json.Encoder()
+        more = True
+        while more:
+            records, more = self._take()
+            if not self._broken:
+                self._put_out(b"".join(encoder.encode(record) + b"\n" for record in records))
+
+    def _take(self) -> tuple[list[Record], bool]:
+        taken = [self._queue.get()]
+        with contextlib.suppress(queue.Empty):
+            while taken[-1] is not None and len(taken) < 256:
+                taken.append(self._queue.get_nowait())
+        return [record for record in taken if record is not None], taken[-1] is not None
+
+    def _put_out(self, lines: bytes) -> None:
+        try:
+            while lines:
+                lines = lines[os.write(self._fd, lines) :]
+        except OSError as error:
+            # The reader has gone. That is no reason to stop serving; one line says so.
+            self._broken = True
+            structlog.get_logger(__name__).warning("records are no longer written", error=str(error))
+
+
+class Metrics:
+    """The service's metrics. What an invocation touches is looked up once for each function and kept."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        one = ["function"]
+        self._invocations = self._metric(
+            Counter, "invocations_total", "Invocations that have ended.", ["function", "trigger", "status"]
+        )
+        self._durations = self._metric(
+            Histogram, "invocation_duration_seconds", "Time it took.", one, buckets=DURATION_BUCKETS
+        )
+        self._memory = self._metric(
+            Histogram, "invocation_memory_bytes", "Peak of its memory.", one, buckets=MEMORY_BUCKETS
+        )
+        self._delays = self._metric(
+            Histogram, "event_queue_delay_seconds", "From due to started.", one, buckets=DELAY_BUCKETS
+        )
+        self._events = self._metric(Gauge, "events", "Events now.", ["state"])
+        self._pool = self._metric(Gauge, "pool_connections_in_use", "Database connections.", ["pool"])
+        self._lag = self._metric(Gauge, "event_loop_lag_seconds", "How late the event loop runs.")
+        self._kept: dict[tuple[str, str, str], Callable[[float, float | None], None]] = {}
+
+    def _metric(
+        self, kind: type[Kind], name: str, text: str, labels: Sequence[str] = (), **more: Any
+    ) -> Kind:
+        return kind(f"aerofn_{name}", text, labels, registry=self.registry, **more)
+
+    def invocation(self, record: Record) -> None:
+        """Count an invocation that has ended."""
+        key = (record.function, record.trigger, record.status.value)
+        count = self._kept.get(key)
+        if count is None:
+            count = self._kept[key] = self._counting(*key)
+        count(record.duration_ms, record.memory_peak_mb)
+
+    def _counting(self, function: str, trigger: str, status: str) -> Callable[[float, float | None], None]:
+        one_more = self._invocations.labels(function, trigger, status).inc
+        duration = self._durations.labels(function).observe
+        memory = self._memory.labels(function).observe
+
+        def count(duration_ms: float, memory_peak_mb: float | None) -> None:
+            one_more()
+            duration(duration_ms / 1000)
+            if memory_peak_mb is not None:
+                memory(memory_peak_mb * MIB)
+
+        return count
+
+    def event_delay(self, function: str, seconds: float) -> None:
+        """An event was started `seconds` after it was due."""
+        self._delays.labels(function).observe(max(0.0, seconds))
+
+    def events(self, state: str, number: int) -> None:
+        """How many events are `pending`, `running` or `dead` now."""
+        self._events.labels(state).set(number)
+
+    def pool_in_use(self, pool: str, in_use: Callable[[], float]) -> None:
+        """Ask `in_use` for the connections of `pool` in use whenever the metrics are read."""
+        self._pool.labels(pool).set_function(in_use)
+
+    async def watch_loop(self, every_s: float = 0.5) -> None:
+        """Measure the lag of the running event loop until cancelled."""
+        clock = asyncio.get_running_loop().time
+        while True:
+            due = clock() + every_s
+            await asyncio.sleep(every_s)
+            self._lag.set(max(0.0, clock() - due))
+
+    def forget(self, function: str) -> None:
+        """Drop the series of a function that no longer exists."""
+        for key in [key for key in self._kept if key[0] == function]:
+            self._invocations.remove(*key)
+            del self._kept[key]
+        for histogram in (self._durations, self._memory, self._delays):
+            with contextlib.suppress(KeyError):
+                histogram.remove(function)
+
+    def exposition(self) -> tuple[bytes, str]:
+        """The text for `GET /metrics` and its content type."""
+        return generate_latest(self.registry), CONTENT_TYPE_PLAIN_0_0_4
