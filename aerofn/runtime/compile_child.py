@@ -1,0 +1,63 @@
+"""The compiler's process: checks and compiles one component under limits, then ends.
+
+    python -m aerofn.runtime.compile_child TARGET CPU_SECONDS MEMORY_BYTES  < component
+
+Writes the machine code to TARGET, and to stdout one JSON object: {"anatomy": {…}} or {"problem":
+{"message", "detail", "hint"}}. The component is hostile until proven otherwise, and compilers have bugs:
+so this process has nothing but the bytes, and dies alone.
+"""
+
+import json
+import os
+import resource
+import sys
+from pathlib import Path
+
+from wasmtime import Engine, WasmtimeError
+from wasmtime.component import Component
+
+from aerofn.runtime.contract import Problem, check, check_links
+from aerofn.runtime.engine import compiling_engine
+
+
+def _confine(cpu_seconds: int, memory: int) -> None:
+    for limit, value in (
+        (resource.RLIMIT_AS, memory),
+        (resource.RLIMIT_CPU, cpu_seconds),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_FSIZE, memory),
+    ):
+        resource.setrlimit(limit, (value, value))
+    os.nice(5)  # running functions go first
+
+
+def _parse(engine: Engine, wasm: bytes) -> Component:
+    try:
+        return Component(engine, wasm)
+    except WasmtimeError as error:
+        raise Problem("The component is not valid.", detail=str(error)) from None
+
+
+def compile_component(wasm: bytes, target: Path) -> dict[str, object]:
+    """Check `wasm`, write its machine code to `target`, and describe it; raises Problem."""
+    engine = compiling_engine()
+    component = _parse(engine, wasm)
+    wasi = check(engine, component, wasm)
+    check_links(engine, component)
+    target.write_bytes(component.serialize())
+    return {"wasi": wasi, "memories": 4, "growable": 1, "static_bytes": 0}
+
+
+def main(arguments: list[str]) -> None:
+    """Run as the compiler's process."""
+    target, cpu_seconds, memory = arguments
+    _confine(int(cpu_seconds), int(memory))
+    try:
+        answer: dict[str, object] = {"anatomy": compile_component(sys.stdin.buffer.read(), Path(target))}
+    except Problem as problem:
+        answer = {"problem": vars(problem)}
+    sys.stdout.write(json.dumps(answer))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,109 @@
+"""Compiling, as the service sees it: one short-lived process for each component, with limits on all it takes."""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from aerofn.errors import CompileFailed, InvalidComponent
+from aerofn.runtime.anatomy import Anatomy
+from aerofn.runtime.config import RuntimeConfig
+from aerofn.runtime.contract import Problem, check_header
+
+CHILD = "aerofn.runtime.compile_child"
+THREADS = min(4, os.cpu_count() or 1)
+AT_ONCE = 2  # compilations side by side
+
+
+class _Answer(msgspec.Struct):
+    anatomy: Anatomy | None = None
+    problem: dict[str, Any] | None = None
+
+
+class Compiler:
+    """Turns a component's bytes into a file of machine code."""
+
+    def __init__(self, config: RuntimeConfig) -> None:
+        self._config = config
+        self._turn = asyncio.Semaphore(AT_ONCE)
+
+    async def compile(self, wasm: bytes, target: Path) -> Anatomy:
+        """Check and compile `wasm` into `target`.
+
+        Raises:
+            InvalidComponent: it is no component, or not one that can be a function.
+            CompileFailed: it took more time or memory than allowed, or broke the compiler.
+        """
+        self._check(wasm)
+        async with self._turn:
+            code, output, errors = await self._run_child(wasm, target)
+        if code != 0:
+            raise _broken(code, errors, self._config)
+        answer = msgspec.json.decode(output, type=_Answer)
+        if answer.anatomy is None:
+            raise InvalidComponent(**(answer.problem or {"message": "The component was refused."}))
+        return answer.anatomy
+
+    def _check(self, wasm: bytes) -> None:
+        limit = self._config.max_component_bytes
+        if len(wasm) > limit:
+            raise InvalidComponent(
+                f"The component is too large: {len(wasm):,} bytes.", detail=f"The limit is {limit:,} bytes."
+            )
+        try:
+            check_header(wasm)
+        except Problem as problem:
+            raise InvalidComponent(**vars(problem)) from None
+
+    async def _run_child(self, wasm: bytes, target: Path) -> tuple[int, bytes, bytes]:
+        config = self._config
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, "-S", "-m", CHILD,
+            str(target), str(config.compile_timeout_s * THREADS), str(config.compile_memory_mb << 20),
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+            env=_environment(), cwd="/",
+        )  # fmt: skip
+        try:
+            async with asyncio.timeout(config.compile_timeout_s):
+                output, errors = await child.communicate(wasm)
+        except TimeoutError:
+            raise _too_slow(config) from None
+        finally:
+            if child.returncode is None:
+                child.kill()
+                await child.wait()
+        return child.returncode or 0, output, errors
+
+
+def _environment() -> dict[str, str]:
+    # nothing of the service's own: it may hold secrets. Few threads and arenas: RLIMIT_AS counts them all.
+    return {
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "RAYON_NUM_THREADS": str(THREADS),
+        "MALLOC_ARENA_MAX": "2",
+    }
+
+
+def _too_slow(config: RuntimeConfig) -> CompileFailed:
+    return CompileFailed(
+        "Compiling the component took too long.",
+        detail=f"The limit is {config.compile_timeout_s} s.",
+        hint="Deploy a smaller component, or raise the compile limits of this AeroFn.",
+    )
+
+
+def _broken(code: int, errors: bytes, config: RuntimeConfig) -> CompileFailed:
+    if code == -24:  # SIGXCPU
+        return _too_slow(config)
+    text = errors.decode("utf-8", "replace").strip()[-500:]
+    if b"memory allocation" in errors or b"MemoryError" in errors or b"Cannot allocate" in errors:
+        return CompileFailed(
+            "Compiling the component took too much memory.",
+            detail=f"The limit is {config.compile_memory_mb} MiB.",
+            hint="Deploy a smaller component, or raise the compile limits of this AeroFn.",
+        )
+    return CompileFailed("Compiling the component broke the compiler.", detail=f"exit {code}: {text}")

@@ -1,0 +1,131 @@
+"""Compiled components: in memory (least recently used goes first), on disk, or compiled again."""
+
+import asyncio
+import ctypes
+import hashlib
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import msgspec
+from wasmtime import Engine
+
+from aerofn.errors import HostError, InvalidComponent
+from aerofn.runtime import ffi
+from aerofn.runtime.anatomy import Anatomy
+from aerofn.runtime.compiler import Compiler
+from aerofn.runtime.config import RuntimeConfig
+from aerofn.runtime.vault import Vault
+
+MAX_TABLES = 8
+
+
+class Component:
+    """Machine code ready to run. Freed when the last run that holds it is over."""
+
+    def __init__(self, engine: Engine, digest: bytes, path: Path, anatomy: Anatomy, table_elements: int) -> None:
+        self.digest = digest
+        self.wasi = anatomy.wasi
+        self.memories = anatomy.memories
+        self.growable = anatomy.growable
+        self.static_bytes = anatomy.static_bytes
+        self.table_elements = table_elements
+        self.tables = MAX_TABLES
+        self.heat = 0
+        self._engine = engine  # outlives the code
+        self.engine_at = ffi.address_of(engine.ptr())
+        self.at = 0
+        self.handle_at = 0
+        self.at = _deserialize(self.engine_at, path)
+        self.handle_at = ffi.get_export_index(self.at, None, b"handle", 6)
+
+    def __del__(self) -> None:
+        if self.handle_at:
+            ffi.export_index_delete(self.handle_at)
+        if self.at:
+            ffi.component_delete(self.at)
+
+
+def _deserialize(engine_at: int, path: Path) -> int:
+    out = ctypes.c_void_p()
+    error = ffi.component_deserialize_file(engine_at, bytes(path), ctypes.addressof(out))
+    if error:
+        raise HostError("A compiled component cannot be loaded.", detail=ffi.take_error(error))
+    return out.value or 0
+
+
+class Components:
+    """All components of one runtime."""
+
+    def __init__(self, engine: Engine, config: RuntimeConfig) -> None:
+        self._engine = engine
+        self._config = config
+        self._vault = Vault(config.cache_dir)
+        self._compiler = Compiler(config)
+        self._loaded: OrderedDict[bytes, Component] = OrderedDict()
+        self._loading: dict[bytes, asyncio.Task[Component]] = {}
+
+    def __len__(self) -> int:
+        return len(self._loaded)
+
+    async def prepare(self, wasm: bytes, digest: bytes) -> None:
+        """Check, compile and keep a component; nothing to do if it is kept already."""
+        if await asyncio.to_thread(self._vault.find, digest) is None:
+            await self._compile(wasm, digest)
+
+    async def load(self, digest: bytes, fetch: Callable[[], Awaitable[bytes]]) -> Component:
+        """The component of `digest`; those who ask at the same time share the work."""
+        component = self._loaded.get(digest)
+        if component is not None:
+            self._loaded.move_to_end(digest)
+            return component
+        task = self._loading.get(digest)
+        if task is None:
+            task = self._loading[digest] = asyncio.create_task(self._load(digest, fetch))
+            task.add_done_callback(lambda _: self._loading.pop(digest, None))
+        return await asyncio.shield(task)
+
+    async def _load(self, digest: bytes, fetch: Callable[[], Awaitable[bytes]]) -> Component:
+        found = await asyncio.to_thread(self._find, digest)
+        if found is None:
+            wasm = await fetch()
+            check_digest(wasm, digest)
+            await self._compile(wasm, digest)
+            found = await asyncio.to_thread(self._find, digest)
+        if found is None:
+            raise HostError("A compiled component vanished from the cache directory.")
+        self._keep(found)
+        return found
+
+    def _find(self, digest: bytes) -> Component | None:
+        found = self._vault.find(digest)
+        if found is None:
+            return None
+        path, text = found
+        anatomy = msgspec.json.decode(text, type=Anatomy)
+        return Component(self._engine, digest, path, anatomy, self._config.max_table_elements)
+
+    async def _compile(self, wasm: bytes, digest: bytes) -> None:
+        target = self._vault.scratch()
+        try:
+            anatomy = await self._compiler.compile(wasm, target)
+            await asyncio.to_thread(self._vault.keep, digest, target, msgspec.json.encode(anatomy))
+        finally:
+            target.unlink(missing_ok=True)
+
+    def _keep(self, component: Component) -> None:
+        self._loaded[component.digest] = component
+        while len(self._loaded) > self._config.max_loaded:
+            self._loaded.popitem(last=False)
+
+    def close(self) -> None:
+        """Forget all that is loaded; each is freed when its last run is over."""
+        for task in self._loading.values():
+            task.cancel()
+        self._loaded.clear()
+
+
+def check_digest(wasm: bytes, digest: bytes) -> None:
+    """Refuse bytes that are not those that were deployed."""
+    if hashlib.sha256(wasm).digest() != digest:
+        raise InvalidComponent("The stored component is not the one that was deployed: its digest differs.")

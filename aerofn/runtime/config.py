@@ -1,0 +1,47 @@
+"""The runtime's settings, each with its unit. Frozen: a runtime is made anew to change one."""
+
+import hashlib
+from pathlib import Path
+
+import msgspec
+
+from aerofn.runtime.ffi import WASMTIME_VERSION
+
+
+class RuntimeConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """How the sandbox compiles, caches and runs components.
+
+    Attributes:
+        cache_dir: where compiled components are kept; made with mode 0700, for this service alone.
+        slice_ms: how long a guest may hold a thread before it must give way (milliseconds).
+        worker_threads: threads that run guests whose first slice was not enough.
+        max_output_bytes: the largest result a function may return.
+        max_component_bytes: the largest component that can be deployed.
+        max_instances: invocations in flight at once, in this process.
+        max_loaded: compiled components kept in memory; the least recently used goes first.
+        compile_timeout_s: wall and CPU time of one compilation (seconds).
+        compile_memory_mb: memory of one compilation (mebibytes).
+        max_table_elements: entries in each table of a guest.
+        max_memories: linear memories of one guest, which share its memory limit.
+    """
+
+    cache_dir: Path
+    slice_ms: int = 5
+    worker_threads: int = 2
+    max_output_bytes: int = 6 << 20
+    max_component_bytes: int = 64 << 20
+    max_instances: int = 10_000
+    max_loaded: int = 256
+    compile_timeout_s: int = 60
+    compile_memory_mb: int = 2048
+    max_table_elements: int = 100_000
+    max_memories: int = 4
+
+
+# What shapes machine code, beside wasmtime's version: a change here makes every cached file foreign.
+CODE_FORMAT = "aerofn-1 epoch component-async memory=4GiB stack=512KiB"
+
+
+def fingerprint() -> bytes:
+    """What compiled code depends on: files of another fingerprint are never loaded."""
+    return hashlib.sha256(f"{WASMTIME_VERSION}|{CODE_FORMAT}".encode()).digest()[:8]

@@ -1,0 +1,126 @@
+"""What makes a component a function: it imports nothing that AeroFn does not offer, and exports `handle`.
+
+WASI, decided: language runtimes (QuickJS, CPython) import most of WASI's command-line world whether they
+use it or not, `wasi:filesystem` included. So `wasi:cli`, `clocks`, `io`, `random` and `filesystem` are
+linked with nothing behind them: no directories, no environment, no arguments, output that goes nowhere.
+`wasi:sockets` is refused by name, for nobody should believe that it works; only components made by
+componentize-py are let through, since CPython always imports it (and it has no network behind it there
+either: every socket is refused). `wasi:http` and all other imports are refused by name.
+"""
+
+import ctypes
+
+from wasmtime import Engine
+from wasmtime.component import Component, ComponentInstanceType, FuncType, ResultType, String
+
+from aerofn.runtime import ffi
+from aerofn.runtime.linker import linker_for
+
+HOST_INTERFACE = "aerofn:function/host@1.0.0"
+HOST_FUNCTIONS = frozenset({"db-query", "http-fetch", "log", "env"})
+WASI_PACKAGES = ("wasi:cli/", "wasi:clocks/", "wasi:io/", "wasi:random/", "wasi:filesystem/")
+CPYTHON_MARK = b"componentize-py"  # in the producers section
+
+_LINK_PROBLEM = "The component's imports do not have the types that AeroFn offers."
+_WORLD_HINT = "Build it for the world `function` or `async-function` of wit/aerofn.wit; `aerofn build` does."
+_MODULE_HINT = (
+    "Wrap it: `aerofn build module.wasm`, or `wasm-tools component embed wit/aerofn.wit -w function module.wasm"
+    " | wasm-tools component new /dev/stdin -o function.wasm`."
+)
+
+
+class Problem(Exception):  # noqa: N818 - the answer of the compiler's process, no failure of it
+    """Why a component cannot be a function, as the deployer will read it."""
+
+    def __init__(self, message: str, detail: str | None = None, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.detail = detail
+        self.hint = hint
+
+
+def check_header(wasm: bytes) -> None:
+    """Refuse what is no component at all, by its first eight bytes; raises Problem."""
+    if wasm[:4] != b"\0asm":
+        raise Problem("This is not WebAssembly.", detail=f"It starts with {wasm[:8]!r}.", hint=_WORLD_HINT)
+    if wasm[4:8] == b"\x01\0\0\0":
+        raise Problem("This is a core WebAssembly module, not a component.", hint=_MODULE_HINT)
+    if wasm[4:8] != b"\x0d\0\x01\0":
+        raise Problem("This WebAssembly is of an unknown version.", detail=f"Its header is {wasm[:8]!r}.")
+
+
+def check(engine: Engine, component: Component, wasm: bytes) -> bool:
+    """Check imports and exports; returns whether WASI is imported. Raises Problem."""
+    kind = component.type
+    imports = kind.imports(engine)
+    unknown = [name for name in imports if not _is_offered(name, wasm)]
+    if unknown:
+        raise Problem(f"The component imports what AeroFn does not offer: {', '.join(unknown)}.", hint=_hint(unknown))
+    if HOST_INTERFACE in imports:
+        _check_host(engine, imports[HOST_INTERFACE].ty)
+    exports = kind.exports(engine)
+    if "handle" not in exports:
+        found = ", ".join(exports) or "nothing"
+        raise Problem("The component does not export `handle`.", detail=f"It exports {found}.", hint=_WORLD_HINT)
+    _check_handle(exports["handle"].ty)
+    return any(name.startswith("wasi:") for name in imports)
+
+
+def _is_offered(name: str, wasm: bytes) -> bool:
+    if name.startswith("wasi:sockets/"):
+        return CPYTHON_MARK in wasm
+    return name == HOST_INTERFACE or name.startswith(WASI_PACKAGES)
+
+
+def _hint(unknown: list[str]) -> str:
+    if any(name.startswith(("wasi:http/", "wasi:sockets/")) for name in unknown):
+        return "There is no network inside the sandbox: use `http-fetch` of aerofn:function/host."
+    if any(name.startswith("aerofn:function") for name in unknown):
+        return f"This AeroFn offers {HOST_INTERFACE}."
+    return _WORLD_HINT
+
+
+def _check_host(engine: Engine, host: object) -> None:
+    names = host.exports(engine) if isinstance(host, ComponentInstanceType) else {"(not an interface)": None}
+    unknown = sorted(set(names) - HOST_FUNCTIONS)
+    if unknown:
+        raise Problem(
+            f"The component imports functions that {HOST_INTERFACE} does not have: {', '.join(unknown)}.",
+            hint=f"It has {', '.join(sorted(HOST_FUNCTIONS))}.",
+        )
+
+
+def _check_handle(handle: object) -> None:
+    if isinstance(handle, FuncType):
+        result = handle.result
+        if (
+            [type(kind) for _, kind in handle.params] == [String]
+            and isinstance(result, ResultType)
+            and isinstance(result.ok, String)
+            and isinstance(result.err, String)
+        ):
+            return
+    raise Problem(
+        "`handle` has the wrong type.",
+        detail="It must be `func(event: string) -> result<string, string>`, plain or async.",
+        hint=_WORLD_HINT,
+    )
+
+
+def check_links(engine: Engine, component: Component) -> None:
+    """Let the linker compare the types of all imports, without running the guest; raises Problem."""
+    store = ffi.store_new(ffi.address_of(engine.ptr()), None, None)
+    ffi.store_limiter(store, -1, -1, 0, -1, -1)  # no instances: it stops after comparing
+    frame = ffi.Frame()
+    error_at = ctypes.addressof(frame) + ffi.Frame.error.offset
+    with linker_for(engine) as linker:
+        future = ffi.instantiate_async(
+            ffi.address_of(linker.ptr()), ffi.store_context(store), ffi.address_of(component.ptr()),
+            ctypes.addressof(frame), error_at,
+        )  # fmt: skip
+        ffi.future_poll(future)
+        ffi.future_delete(future)
+    error = ffi.take_error(frame.error) if frame.error else ""
+    ffi.store_delete(store)
+    if error and "instance count too high" not in error:
+        raise Problem(_LINK_PROBLEM, detail=error, hint=_WORLD_HINT)

@@ -1,0 +1,266 @@
+"""Every private binding of wasmtime that AeroFn uses, declared here and nowhere else.
+
+wasmtime-py has no asyncio API and its public component calls convert values slowly, so the runtime calls
+the C API itself. The version is pinned exactly; `tests/runtime/test_ffi.py` compares each declaration
+below with wasmtime's own bindings and fails when a symbol, an argument or a structure changes.
+
+Pointers are plain integers (addresses): they cost nothing to pass, and nothing frees them behind our
+back. So each has exactly one owner, written beside the function that makes it:
+
+    made by                               owned by           released by
+    component_new, component_deserialize  Component          component_delete
+    get_export_index                      Component          export_index_delete
+    store_new                             Fiber              store_delete
+    store_context                         the store          with it (never released on its own)
+    wasi_config_new                       the store, once    with it: context_set_wasi consumes it
+                                          set
+    instantiate_async, func_call_async    Fiber              future_delete, never during a poll
+    byte_vec_new (into a value)           that value         val_delete, or the guest call that takes it
+    val_new                               the outer value    with it (an option's or result's payload)
+    arguments of a host callback          wasmtime           with the callback's return
+    error pointers given out              who received them  error_delete (take_error does)
+    error_new                             who returns it     wasmtime, which receives it
+    linker_root, linker_add_instance      the linker set-up  linker_instance_delete
+
+Two kinds of function: `_quick` keeps the GIL, for calls that take less time than giving it up; `_slow`
+releases it, for calls that run a guest, compile or unmap memory.
+"""
+
+import ctypes
+import importlib.metadata
+from ctypes import CFUNCTYPE, PYFUNCTYPE, c_bool, c_char_p, c_int64, c_size_t, c_uint8, c_uint32, c_uint64, c_void_p
+from typing import Any
+
+from wasmtime import _ffi as wasmtime_ffi
+
+WASMTIME_VERSION = importlib.metadata.version("wasmtime")
+
+# name in the C API → (result, arguments); read by the test that compares them with wasmtime's own.
+SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {}
+
+
+def _declare(prototype: Any, name: str, result: Any, arguments: tuple[Any, ...]) -> Any:
+    SIGNATURES[name] = (result, arguments)
+    return prototype(result, *arguments)((name, wasmtime_ffi.dll))
+
+
+def _quick(name: str, result: Any, *arguments: Any) -> Any:
+    return _declare(PYFUNCTYPE, name, result, arguments)
+
+
+def _slow(name: str, result: Any, *arguments: Any) -> Any:
+    return _declare(CFUNCTYPE, name, result, arguments)
+
+
+# --- configuration and engine -----------------------------------------------------------------------
+config_async_stack_size = _quick("wasmtime_config_async_stack_size_set", None, c_void_p, c_size_t)
+config_component_async = _quick("wasmtime_config_wasm_component_model_async_set", None, c_void_p, c_bool)
+config_gc = _quick("wasmtime_config_wasm_gc_set", None, c_void_p, c_bool)
+config_memory_reservation = _quick("wasmtime_config_memory_reservation_set", None, c_void_p, c_uint64)
+config_pooling = _quick("wasmtime_pooling_allocation_strategy_set", None, c_void_p, c_void_p)
+pooling_new = _quick("wasmtime_pooling_allocation_config_new", c_void_p)
+pooling_delete = _quick("wasmtime_pooling_allocation_config_delete", None, c_void_p)
+increment_epoch = _quick("wasmtime_engine_increment_epoch", None, c_void_p)
+
+POOLING_SETTINGS = (
+    "total_component_instances",
+    "total_core_instances",
+    "total_memories",
+    "total_tables",
+    "total_stacks",
+    "max_component_instance_size",
+    "max_core_instance_size",
+    "max_core_instances_per_component",
+    "max_memories_per_component",
+    "max_tables_per_component",
+    "max_memory_size",
+    "table_elements",
+    "max_unused_warm_slots",
+    "linear_memory_keep_resident",
+    "table_keep_resident",
+    "async_stack_keep_resident",
+)
+_WORD_SIZED = {"total_component_instances", "total_core_instances", "total_memories", "total_tables", "total_stacks"}
+_COUNTS = {"max_core_instances_per_component", "max_memories_per_component", "max_tables_per_component",
+           "max_unused_warm_slots"} | _WORD_SIZED  # fmt: skip
+_POOLING = {
+    name: _quick(
+        f"wasmtime_pooling_allocation_config_{name}_set", None, c_void_p, c_uint32 if name in _COUNTS else c_size_t
+    )
+    for name in POOLING_SETTINGS
+}
+
+
+def pooling_set(pooling: int, name: str, value: int) -> None:
+    """Set one of POOLING_SETTINGS."""
+    _POOLING[name](pooling, value)
+
+
+# --- components ---------------------------------------------------------------------------------------
+component_new = _slow("wasmtime_component_new", c_void_p, c_void_p, c_char_p, c_size_t, c_void_p)
+component_serialize = _slow("wasmtime_component_serialize", c_void_p, c_void_p, c_void_p)
+component_deserialize_file = _slow("wasmtime_component_deserialize_file", c_void_p, c_void_p, c_char_p, c_void_p)
+component_delete = _slow("wasmtime_component_delete", None, c_void_p)
+get_export_index = _quick("wasmtime_component_get_export_index", c_void_p, c_void_p, c_void_p, c_char_p, c_size_t)
+export_index_delete = _quick("wasmtime_component_export_index_delete", None, c_void_p)
+
+# --- linker -------------------------------------------------------------------------------------------
+linker_add_wasip2_async = _quick("wasmtime_component_linker_add_wasip2_async", c_void_p, c_void_p)
+linker_root = _quick("wasmtime_component_linker_root", c_void_p, c_void_p)
+linker_add_instance = _quick(
+    "wasmtime_component_linker_instance_add_instance", c_void_p, c_void_p, c_char_p, c_size_t, c_void_p
+)
+linker_add_func = _quick(
+    "wasmtime_component_linker_instance_add_func",
+    c_void_p, c_void_p, c_char_p, c_size_t, c_void_p, c_void_p, c_void_p,
+)  # fmt: skip
+linker_add_func_async = _quick(
+    "wasmtime_component_linker_instance_add_func_async",
+    c_void_p, c_void_p, c_char_p, c_size_t, c_void_p, c_void_p, c_void_p,
+)  # fmt: skip
+linker_instance_delete = _quick("wasmtime_component_linker_instance_delete", None, c_void_p)
+instantiate_async = _quick(
+    "wasmtime_component_linker_instantiate_async", c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p
+)
+
+# --- store --------------------------------------------------------------------------------------------
+store_new = _quick("wasmtime_store_new", c_void_p, c_void_p, c_void_p, c_void_p)
+store_context = _quick("wasmtime_store_context", c_void_p, c_void_p)
+store_limiter = _quick("wasmtime_store_limiter", None, c_void_p, c_int64, c_int64, c_int64, c_int64, c_int64)
+store_delete = _slow("wasmtime_store_delete", None, c_void_p)
+context_get_data = _quick("wasmtime_context_get_data", c_void_p, c_void_p)
+context_set_epoch_deadline = _quick("wasmtime_context_set_epoch_deadline", None, c_void_p, c_uint64)
+# The C function returns nothing, though wasmtime's bindings say it returns an error: that would be garbage.
+context_epoch_yield = _quick("wasmtime_context_epoch_deadline_async_yield_and_update", None, c_void_p, c_uint64)
+wasi_config_new = _quick("wasi_config_new", c_void_p)
+context_set_wasi = _quick("wasmtime_context_set_wasi", c_void_p, c_void_p, c_void_p)
+
+# --- calls --------------------------------------------------------------------------------------------
+instance_get_func = _quick("wasmtime_component_instance_get_func", c_bool, c_void_p, c_void_p, c_void_p, c_void_p)
+func_call_async = _quick(
+    "wasmtime_component_func_call_async",
+    c_void_p, c_void_p, c_void_p, c_void_p, c_size_t, c_void_p, c_size_t, c_void_p,
+)  # fmt: skip
+future_poll = _slow("wasmtime_call_future_poll", c_bool, c_void_p)
+future_delete = _slow("wasmtime_call_future_delete", None, c_void_p)
+
+# --- values and errors --------------------------------------------------------------------------------
+byte_vec_new = _quick("wasm_byte_vec_new", None, c_void_p, c_size_t, c_char_p)
+byte_vec_delete = _quick("wasm_byte_vec_delete", None, c_void_p)
+val_new = _quick("wasmtime_component_val_new", c_void_p, c_void_p)
+val_delete = _quick("wasmtime_component_val_delete", None, c_void_p)
+error_new = _quick("wasmtime_error_new", c_void_p, c_char_p)
+error_message = _quick("wasmtime_error_message", None, c_void_p, c_void_p)
+error_delete = _quick("wasmtime_error_delete", None, c_void_p)
+
+# Called by wasmtime, on the thread that polls, on the guest's own stack:
+# (env, context, type, arguments, count, results, count[, error out, continuation out])
+HOST_FUNCTION = CFUNCTYPE(c_size_t, c_void_p, c_void_p, c_void_p, c_void_p, c_size_t, c_void_p, c_size_t)
+ASYNC_HOST_FUNCTION = CFUNCTYPE(
+    None, c_void_p, c_void_p, c_void_p, c_void_p, c_size_t, c_void_p, c_size_t, c_void_p, c_void_p
+)
+
+KIND_STRING = wasmtime_ffi.WASMTIME_COMPONENT_STRING.value
+KIND_OPTION = wasmtime_ffi.WASMTIME_COMPONENT_OPTION.value
+KIND_RESULT = wasmtime_ffi.WASMTIME_COMPONENT_RESULT.value
+KIND_U64 = wasmtime_ffi.WASMTIME_COMPONENT_U64.value
+
+
+class Bytes(ctypes.Structure):
+    """`wasm_byte_vec_t`: a length and an address."""
+
+    _fields_ = (("size", c_size_t), ("data", c_void_p))
+
+
+class _Result(ctypes.Structure):
+    _fields_ = (("is_ok", c_bool), ("payload", c_void_p))
+
+
+class _Of(ctypes.Union):
+    _fields_ = (("string", Bytes), ("result", _Result), ("option", c_void_p), ("u64", c_uint64))
+
+
+class Value(ctypes.Structure):
+    """`wasmtime_component_val_t`, reduced to the kinds of AeroFn's contract. Same size as the whole."""
+
+    _fields_ = (("kind", c_uint8), ("of", _Of), ("_rest", c_uint8 * 8))
+
+
+class Continuation(ctypes.Structure):
+    """`wasmtime_async_continuation_t`: asked at each poll whether a host call has its answer."""
+
+    _fields_ = (("callback", c_void_p), ("env", c_void_p), ("finalizer", c_void_p))
+
+
+VALUE_SIZE = ctypes.sizeof(wasmtime_ffi.wasmtime_component_val_t)
+
+
+class Frame(ctypes.Structure):
+    """The C side of one run in a single block: reused for later runs once everything in it is released."""
+
+    _fields_ = (
+        ("instance", c_uint8 * ctypes.sizeof(wasmtime_ffi.wasmtime_component_instance_t)),
+        ("function", c_uint8 * ctypes.sizeof(wasmtime_ffi.wasmtime_component_func_t)),
+        ("error", c_void_p),
+        ("argument", Value),
+        ("result", Value),
+    )
+
+
+def put_string(value: Value, address: int, data: bytes) -> None:
+    """Make `value` (at `address`) own a copy of `data`, which must be valid UTF-8."""
+    value.kind = KIND_STRING
+    byte_vec_new(address + Value.of.offset, len(data), data)
+
+
+def put_result(address: int, ok: bool, data: bytes) -> None:
+    """Make the value at `address` own `ok(data)` or `err(data)`; `data` must be valid UTF-8."""
+    inner = Value()
+    put_string(inner, ctypes.addressof(inner), data)
+    outer = Value.from_address(address)
+    outer.kind = KIND_RESULT
+    outer.of.result.is_ok = ok
+    outer.of.result.payload = val_new(ctypes.addressof(inner))
+
+
+def put_option(address: int, data: bytes | None) -> None:
+    """Make the value at `address` own `some(data)`, or none; `data` must be valid UTF-8."""
+    outer = Value.from_address(address)
+    outer.kind = KIND_OPTION
+    outer.of.option = None
+    if data is not None:
+        inner = Value()
+        put_string(inner, ctypes.addressof(inner), data)
+        outer.of.option = val_new(ctypes.addressof(inner))
+
+
+def get_string(address: int) -> bytes:
+    """Copy the string of the value at `address`."""
+    string = Value.from_address(address).of.string
+    return ctypes.string_at(string.data, string.size) if string.size else b""
+
+
+def take_error(error: int) -> str:
+    """Read an error's message with its causes and WebAssembly backtrace, and release it."""
+    message = Bytes()
+    error_message(error, ctypes.addressof(message))
+    text = ctypes.string_at(message.data, message.size).decode("utf-8", "replace") if message.size else ""
+    byte_vec_delete(ctypes.addressof(message))
+    error_delete(error)
+    return text
+
+
+def valid_utf8(data: bytes) -> bytes:
+    """`data` itself if it is UTF-8, else a repaired copy: wasmtime aborts the process on anything else."""
+    if data.isascii():
+        return data
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return data.decode("utf-8", "replace").encode("utf-8")
+    return data
+
+
+def address_of(pointer: Any) -> int:
+    """The address inside one of wasmtime-py's own pointer objects (which keep owning it)."""
+    return ctypes.cast(pointer, c_void_p).value or 0

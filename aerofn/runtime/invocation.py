@@ -1,0 +1,176 @@
+"""The driving of one run: polls on the loop or on workers, host calls awaited in between, one time limit over all."""
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from aerofn.model import GuestError, Limits, Outcome, Run, Usage
+from aerofn.runtime import verdict
+from aerofn.runtime.components import Component
+from aerofn.runtime.fiber import Fiber
+from aerofn.runtime.host import Host
+from aerofn.runtime.linker import Ask
+
+if TYPE_CHECKING:
+    from aerofn.runtime.runtime import Runtime
+
+# One poll of a guest that waits for a clock takes less than this; one that computes takes a slice.
+IDLE_POLL_NS = 200_000
+IDLE_PAUSES_S = (0.0, 0.0, 0.0005, 0.001, 0.002, 0.005, 0.01)  # between polls of a guest that waits for a clock
+LARGE_EVENT = 256 << 10  # copying this much into a guest is done on a worker
+HOT = 3  # a component whose runs kept outlasting their slice starts on a worker
+
+_log = logging.getLogger("aerofn.runtime")
+
+
+class Invocation:
+    """One call of `Runtime.run`."""
+
+    __slots__ = (
+        "_cancelling", "_component", "_deadline", "_event", "_expired", "_fiber", "_hot", "_limits", "_loop",
+        "_output_limit", "_pauses", "_task", "_ticker", "_timer", "_turns", "_was_hot", "_workers",
+    )  # fmt: skip
+
+    def __init__(self, runtime: "Runtime", component: Component, event: bytes, host: Host, limits: Limits) -> None:
+        self._loop = runtime.loop
+        self._turns = runtime.turns
+        self._ticker = runtime.ticker
+        self._workers = runtime.workers
+        self._output_limit = runtime.config.max_output_bytes
+        self._component = component
+        self._limits = limits
+        self._event = event
+        self._hot = self._was_hot = component.heat >= HOT or len(event) > LARGE_EVENT
+        self._pauses = 0
+        self._task: asyncio.Task[object] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._expired = False
+        self._cancelling = 0
+        self._deadline = self._loop.time() + limits.timeout_ms / 1000
+        self._fiber = Fiber(component, runtime.linker_at, event, host, limits)
+
+    async def run(self) -> Run:
+        """Drive the guest to its end; raises only CancelledError."""
+        began = time.perf_counter()
+        try:
+            await self._drive()
+            return self._report(began)
+        except asyncio.CancelledError:
+            if not self._ran_out():
+                raise
+            return self._report(began)
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._release()
+
+    async def _drive(self) -> None:
+        fiber, turns = self._fiber, self._turns
+        while True:
+            if self._hot:
+                over = await self._on_worker()
+            else:
+                while not turns.free():
+                    self._arm()
+                    await asyncio.sleep(0)
+                self._ticker.touch()
+                before = fiber.cpu_ns
+                over = fiber.advance()
+                turns.spend(fiber.cpu_ns - before)
+            if over or self._expired:
+                return
+            ask = fiber.next_ask()
+            if ask is not None:
+                self._hot, self._pauses = False, 0
+                if not await self._answer(ask):
+                    return
+            else:
+                await self._after_slice()
+
+    async def _on_worker(self) -> bool:
+        self._arm()
+        self._ticker.touch()
+        return await self._workers.run(self._fiber.advance)
+
+    async def _after_slice(self) -> None:
+        """The guest neither ended nor asked: its slice is used up, or it waits for a WASI clock."""
+        if self._fiber.last_poll_ns > IDLE_POLL_NS:
+            if not self._was_hot:
+                self._was_hot = True
+                self._component.heat = min(self._component.heat + 1, 2 * HOT)
+            self._hot = True
+            return
+        self._arm()
+        await asyncio.sleep(IDLE_PAUSES_S[self._pauses])
+        self._pauses = min(self._pauses + 1, len(IDLE_PAUSES_S) - 1)
+
+    async def _answer(self, ask: Ask) -> bool:
+        """Answer a host call; false if the host failed."""
+        self._arm()
+        try:
+            ok, data = await getattr(self._fiber.host, ask.name)(*ask.arguments)
+            ask.answer(ok, data)
+        except Exception as error:
+            self._fiber.fault(error)
+            return False
+        return True
+
+    # --- the time limit ---
+
+    def _arm(self) -> None:
+        # only runs that ever wait pay for a timer: a slice on the loop ends soon enough by itself
+        if self._timer is None:
+            self._task = task = asyncio.current_task()
+            assert task is not None
+            self._cancelling = task.cancelling()
+            self._timer = self._loop.call_at(self._deadline, self._expire)
+
+    def _expire(self) -> None:
+        self._expired = True
+        assert self._task is not None
+        self._task.cancel()
+
+    def _ran_out(self) -> bool:
+        """Whether the CancelledError just caught is our own timer's and nobody else's."""
+        return self._expired and self._task is not None and self._task.uncancel() <= self._cancelling
+
+    # --- the end ---
+
+    def _report(self, began: float) -> Run:
+        output, ending = self._ending()
+        fiber = self._fiber
+        usage = Usage(
+            wall_ms=(time.perf_counter() - began) * 1000,
+            cpu_ms=fiber.cpu_ns / 1e6,
+            memory_peak=None,
+            bytes_in=len(self._event),
+            bytes_out=0 if output is None else len(output),
+            host_calls=fiber.host_calls,
+        )
+        if ending is None:
+            return Run(Outcome.SUCCESS, output, None, usage)
+        return Run(ending[0], None, ending[1], usage)
+
+    def _ending(self) -> tuple[bytes | None, tuple[Outcome, GuestError] | None]:
+        fiber, limits = self._fiber, self._limits
+        if fiber.fault_error is not None:
+            _log.error("the host failed during a run", exc_info=fiber.fault_error)
+            return None, verdict.host_error()
+        if self._expired or not fiber.finished:
+            return None, verdict.timeout(limits)
+        if fiber.failure is not None:
+            return None, verdict.of_failure(fiber.failure, limits)
+        ok, text, size = fiber.result(self._output_limit)
+        if text is None:
+            return None, verdict.too_large(size, self._output_limit)
+        return (text, None) if ok else (None, verdict.of_error(text, False, limits))
+
+    def _release(self) -> None:
+        if self._was_hot:
+            # it may have touched much memory, and giving that back takes a while
+            self._workers.submit(self._fiber.release)
+            return
+        if self._component.heat:
+            self._component.heat -= 1
+        self._fiber.release()

@@ -1,0 +1,162 @@
+"""What a guest's imports are linked to: the four functions of `aerofn:function/host`, and WASI with nothing behind it.
+
+A host function runs on the guest's own stack, perhaps on a worker thread. It finds its run by the number
+in the store that wasmtime hands it: two runs cannot mix. A call that needs the loop only notes itself
+(`Ask`), is answered by `fiber.py`'s drive, and wasmtime asks for the answer at each poll.
+"""
+
+import ctypes
+import itertools
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from wasmtime import Engine, WasmtimeError
+from wasmtime.component import Linker
+
+from aerofn.runtime import ffi
+
+HOST_INTERFACE = b"aerofn:function/host@1.0.0"
+
+
+class GuestFault(Exception):  # noqa: N818 - ends the guest like a trap, not an error of AeroFn
+    """A host call that a guest may not make; its text is told to the function's author."""
+
+
+class Ask:
+    """A host call that waits for its answer: `flag` turns true when the result is in its place."""
+
+    __slots__ = ("arguments", "flag", "name", "result")
+
+    def __init__(self, name: str, arguments: tuple[str, ...], result: int) -> None:
+        self.name = name
+        self.arguments = arguments
+        self.result = result  # address of wasmtime's result value, valid while the call future lives
+        self.flag = ctypes.create_string_buffer(2)
+
+    def answer(self, ok: bool, data: bytes) -> None:
+        """Put the result in its place; only while nobody polls."""
+        ffi.put_result(self.result, ok, ffi.valid_utf8(data))
+        self.flag[0] = b"\x01"
+
+
+class Guest(Protocol):
+    """What a host function needs of the run it was called by."""
+
+    def ask(self, ask: Ask) -> None:
+        """Note a host call that the loop must answer."""
+
+    def log(self, level: str, message: str) -> None:
+        """Pass a log line on."""
+
+    def env(self, key: str) -> str | None:
+        """A granted key's value."""
+
+    def fault(self, error: BaseException) -> None:
+        """Note that the host itself failed."""
+
+
+_numbers = itertools.count(1)
+_guests: dict[int, Guest] = {}
+
+
+def enter(guest: Guest) -> int:
+    """Make `guest` known to host functions; returns the number its store must carry."""
+    number = next(_numbers)
+    _guests[number] = guest
+    return number
+
+
+def leave(number: int) -> None:
+    """Forget a guest, when its store is gone."""
+    del _guests[number]
+
+
+def _guest(context: int) -> Guest:
+    return _guests[ffi.context_get_data(context)]
+
+
+def _text(arguments: int, index: int) -> str:
+    # wasmtime has checked that it is UTF-8
+    return ffi.get_string(arguments + index * ffi.VALUE_SIZE).decode("utf-8")
+
+
+# The continuation's callback is asked "is it ready?" at every poll. strlen answers that without entering
+# Python: its argument is the Ask's flag, "" (0, not ready) or "\x01" (1, ready).
+_is_ready = ctypes.cast(ctypes.CDLL(None).strlen, ctypes.c_void_p).value
+
+
+def _asking(name: str, count: int) -> Any:
+    """An async host function that takes `count` strings and is answered on the loop."""
+
+    @ffi.ASYNC_HOST_FUNCTION
+    def call(
+        _env: int, context: int, _type: int, arguments: int, _n: int, results: int, _m: int, error: int, then: int
+    ) -> None:
+        try:
+            guest = _guest(context)
+            ask = Ask(name, tuple(_text(arguments, i) for i in range(count)), results)
+            continuation = ffi.Continuation.from_address(then)
+            continuation.callback = _is_ready
+            continuation.env = ctypes.addressof(ask.flag)
+            continuation.finalizer = None
+            guest.ask(ask)
+        except BaseException as fault:  # nothing may unwind into wasmtime
+            ctypes.c_void_p.from_address(error).value = _failed(context, fault)
+
+    return call
+
+
+def _failed(context: int, fault: BaseException) -> int:
+    if isinstance(fault, GuestFault):
+        return int(ffi.error_new(str(fault).encode()))
+    _guest(context).fault(fault)
+    return int(ffi.error_new(b"host function failed"))
+
+
+@ffi.HOST_FUNCTION
+def _log(_env: int, context: int, _type: int, arguments: int, _n: int, _results: int, _m: int) -> int:
+    try:
+        _guest(context).log(_text(arguments, 0), _text(arguments, 1))
+    except BaseException as fault:
+        return _failed(context, fault)
+    return 0
+
+
+@ffi.HOST_FUNCTION
+def _env(_env: int, context: int, _type: int, arguments: int, _n: int, results: int, _m: int) -> int:
+    try:
+        value = _guest(context).env(_text(arguments, 0))
+        ffi.put_option(results, None if value is None else value.encode("utf-8", "replace"))
+    except BaseException as fault:
+        return _failed(context, fault)
+    return 0
+
+
+_db_query = _asking("db_query", 2)
+_http_fetch = _asking("http_fetch", 1)
+
+
+def _check(error: int | None) -> None:
+    if error:
+        raise WasmtimeError(ffi.take_error(error))
+
+
+def _define(instance: int, add: Callable[..., int | None], name: bytes, function: Any) -> None:
+    _check(add(instance, name, len(name), ctypes.cast(function, ctypes.c_void_p), None, None))
+
+
+def linker_for(engine: Engine) -> Linker:
+    """The linker of every guest: AeroFn's functions, and WASI 0.2 (a store's WASI context decides what is behind it)."""
+    linker = Linker(engine)
+    pointer = ffi.address_of(linker.ptr())
+    _check(ffi.linker_add_wasip2_async(pointer))
+    root = ffi.linker_root(pointer)
+    host = ctypes.c_void_p()
+    _check(ffi.linker_add_instance(root, HOST_INTERFACE, len(HOST_INTERFACE), ctypes.addressof(host)))
+    _define(host.value or 0, ffi.linker_add_func_async, b"db-query", _db_query)
+    _define(host.value or 0, ffi.linker_add_func_async, b"http-fetch", _http_fetch)
+    _define(host.value or 0, ffi.linker_add_func, b"log", _log)
+    _define(host.value or 0, ffi.linker_add_func, b"env", _env)
+    ffi.linker_instance_delete(host)
+    ffi.linker_instance_delete(root)
+    return linker

@@ -1,0 +1,118 @@
+"""The runtime: deploys, loads and runs components, each run in a fresh sandbox as part of an asyncio task.
+
+A run starts on the loop's thread, for most functions need less than one slice. A guest that uses its slice
+up goes on with worker threads until its next host call; the loop never waits for it. Whatever ends a run
+(a result, a trap, the time limit, cancellation), its stack is unwound and its memory freed before `run`
+returns, and no thread is inside it any more.
+"""
+
+import asyncio
+import enum
+import hashlib
+import sys
+from collections.abc import Awaitable, Callable
+
+from aerofn.errors import HostError
+from aerofn.model import Limits, Run
+from aerofn.runtime import ffi
+from aerofn.runtime.components import Component, Components
+from aerofn.runtime.config import RuntimeConfig
+from aerofn.runtime.engine import running_engine
+from aerofn.runtime.host import Host
+from aerofn.runtime.invocation import Invocation
+from aerofn.runtime.linker import linker_for
+from aerofn.runtime.ticker import Ticker
+from aerofn.runtime.turns import Turns
+from aerofn.runtime.workers import Workers
+
+
+def refuse_python(version: tuple[int, ...]) -> None:
+    """Refuse Python 3.14.0, whose stack checks abort on foreign stacks (cpython GH-139653; 3.14.1 is fine)."""
+    if version[:3] == (3, 14, 0):
+        raise RuntimeError("AeroFn cannot run on Python 3.14.0 (cpython GH-139653): use 3.14.1 or later, or 3.13.")
+
+
+class State(enum.Enum):
+    """Where a runtime is in its life; threads exist only while it runs."""
+
+    NEW = enum.auto()
+    RUNNING = enum.auto()
+    CLOSED = enum.auto()
+
+
+class Runtime:
+    """Runs components, on the asyncio loop that first calls `run`, and on that one alone."""
+
+    def __init__(self, config: RuntimeConfig) -> None:
+        refuse_python(sys.version_info[:3])
+        self.config = config
+        self._engine = running_engine(config)
+        self._linker = linker_for(self._engine)
+        self.linker_at = ffi.address_of(self._linker.ptr())
+        self._components = Components(self._engine, config)
+        self._state = State.NEW
+        self.running = 0
+
+    def _start(self) -> None:
+        if self._state is State.CLOSED:
+            raise HostError("The runtime is closed.")
+        self.loop = asyncio.get_running_loop()
+        self.ticker = Ticker(ffi.address_of(self._engine.ptr()), self.config.slice_ms)
+        self.workers = Workers(self.config.worker_threads, self.loop)
+        self.turns = Turns(self.loop, self.config.slice_ms)
+        self._state = State.RUNNING
+
+    @property
+    def busy_workers(self) -> int:
+        """How many worker threads run a guest right now."""
+        return self.workers.busy if self._state is State.RUNNING else 0
+
+    @property
+    def loaded(self) -> int:
+        """How many compiled components are in memory."""
+        return len(self._components)
+
+    async def prepare(self, wasm: bytes) -> bytes:
+        """Check and compile a component for later runs; returns its SHA-256 digest.
+
+        Raises:
+            InvalidComponent: the bytes are no component that can be a function.
+            CompileFailed: compiling took too much time or memory.
+        """
+        digest = await asyncio.to_thread(_digest, wasm)
+        await self._components.prepare(wasm, digest)
+        return digest
+
+    async def load(self, digest: bytes, fetch: Callable[[], Awaitable[bytes]]) -> Component:
+        """The compiled component of `digest`: from memory, from disk, or compiled from `await fetch()`.
+
+        Raises:
+            InvalidComponent, CompileFailed: as `prepare`, for what `fetch` gave.
+        """
+        return await self._components.load(digest, fetch)
+
+    async def run(self, component: Component, event: bytes, host: Host, limits: Limits) -> Run:
+        """Run one invocation in a fresh sandbox.
+
+        Whatever the guest does is told by the returned `Run`; a `host` that raises is the outcome
+        `host_error`, with the exception in the log. Cancelling the task kills the guest.
+        """
+        if self._state is not State.RUNNING:
+            self._start()
+        self.running += 1
+        try:
+            return await Invocation(self, component, event, host, limits).run()
+        finally:
+            self.running -= 1
+
+    async def close(self) -> None:
+        """Stop the threads and forget all components. Runs must be over. Idempotent."""
+        before, self._state = self._state, State.CLOSED
+        self._components.close()
+        if before is State.RUNNING:
+            await asyncio.to_thread(self.workers.close)
+            await asyncio.to_thread(self.ticker.close)
+
+
+def _digest(wasm: bytes) -> bytes:
+    return hashlib.sha256(wasm).digest()

@@ -1,0 +1,54 @@
+"""The clock that ends slices: a thread that advances the engine's epoch while guests run, and sleeps when none do."""
+
+import threading
+import time
+
+from aerofn.runtime import ffi
+
+IDLE_TICKS = 20  # how long it keeps ticking after the last poll: parking and waking are not free
+
+
+class Ticker:
+    """Advances an engine's epoch every `slice_ms` while `touch` is being called."""
+
+    def __init__(self, engine_at: int, slice_ms: int) -> None:
+        self._engine_at = engine_at
+        self._seconds = slice_ms / 1000
+        self._touched = False
+        self._parked = True
+        self._wake = threading.Event()
+        self._closed = False
+        self._busy = 0
+        self._thread = threading.Thread(target=self._run, name="aerofn-ticker", daemon=True)
+        self._thread.start()
+
+    def touch(self) -> None:
+        """A guest is about to run."""
+        self._touched = True
+        if self._parked:
+            self._wake.set()
+
+    def close(self) -> None:
+        """Stop the thread; the engine may go afterwards."""
+        self._closed = True
+        self._wake.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        idle = 0
+        while not self._closed:
+            time.sleep(self._seconds)
+            ffi.increment_epoch(self._engine_at)
+            idle = 0 if self._touched else idle + 1
+            self._touched = False
+            if idle > IDLE_TICKS:
+                self._park()
+                idle = 0
+
+    def _park(self) -> None:
+        self._wake.clear()
+        self._parked = True
+        # a touch between the last look and parking would otherwise be lost
+        if not self._touched:
+            self._wake.wait()
+        self._parked = False

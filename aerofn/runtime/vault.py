@@ -1,0 +1,90 @@
+"""Compiled components on disk. Loading such a file is running its code, so none is trusted without proof.
+
+Each file has a label beside it: what the deploy found out about the component, and a tag made with a key that
+only this directory holds. A file that is damaged, put there by somebody else, or made by another wasmtime
+or configuration does not match its tag and is compiled anew.
+The directory and its key are for the service's user alone (0700, 0600); who can write there has the key.
+"""
+
+import contextlib
+import hashlib
+import hmac
+import mmap
+import os
+import secrets
+from pathlib import Path
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.poly1305 import Poly1305
+
+from aerofn.runtime.config import fingerprint
+
+KEY_SIZE = 32
+NONCE_SIZE = 16
+HEAD_SIZE = NONCE_SIZE + 16  # and Poly1305's tag
+
+
+class Vault:
+    """The directory of compiled components."""
+
+    def __init__(self, directory: Path) -> None:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        directory.chmod(0o700)
+        self._directory = directory
+        self._key = self._own_key()
+        self._fingerprint = fingerprint()
+
+    def _own_key(self) -> bytes:
+        path = self._directory / "key"
+        with contextlib.suppress(FileExistsError):
+            fresh = self._directory / f"key.{secrets.token_hex(8)}"
+            _write(fresh, secrets.token_bytes(KEY_SIZE))
+            try:
+                os.link(fresh, path)  # the first of several processes wins
+            finally:
+                fresh.unlink()
+        return path.read_bytes()
+
+    def path(self, digest: bytes) -> Path:
+        """Where the compiled component of `digest` is, or would be."""
+        return self._directory / f"{digest.hex()}-{self._fingerprint.hex()}.cwasm"
+
+    def scratch(self) -> Path:
+        """A new private name to compile into, on the same file system."""
+        return self._directory / f"compiling-{secrets.token_hex(8)}"
+
+    def find(self, digest: bytes) -> tuple[Path, bytes] | None:
+        """The file to load for `digest` and its label's text, both checked; None if there is none to be trusted."""
+        path = self.path(digest)
+        try:
+            label = path.with_suffix(".label").read_bytes()
+            nonce, tag, text = label[:NONCE_SIZE], label[NONCE_SIZE:HEAD_SIZE], label[HEAD_SIZE:]
+            self._checker(digest, nonce, text, path).verify(tag)
+        except (OSError, ValueError, InvalidSignature):
+            return None
+        return path, text
+
+    def keep(self, digest: bytes, compiled: Path, text: bytes) -> Path:
+        """Move a freshly compiled file in and label it with `text`; returns where it is."""
+        path = self.path(digest)
+        nonce = secrets.token_bytes(NONCE_SIZE)
+        tag = self._checker(digest, nonce, text, compiled).finalize()
+        fresh = self.scratch()
+        _write(fresh, nonce + tag + text)
+        compiled.chmod(0o600)
+        compiled.replace(path)
+        fresh.replace(path.with_suffix(".label"))
+        return path
+
+    def _checker(self, digest: bytes, nonce: bytes, text: bytes, path: Path) -> Poly1305:
+        # Poly1305 (4 times as fast as HMAC-SHA256 on a CPython guest's 40 MB) needs a new key for each message
+        subject = nonce + self._fingerprint + digest + text
+        checker = Poly1305(hmac.digest(self._key, subject, hashlib.sha256))
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as code, memoryview(code) as view:
+            checker.update(view)
+        return checker
+
+
+def _write(path: Path, data: bytes) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(data)
