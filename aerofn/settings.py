@@ -17,7 +17,9 @@ from aerofn.errors import SettingsError
 
 PREFIX = "AEROFN_"
 # Read by tools around the service, not by the service.
-FOREIGN_KEYS = frozenset({"AEROFN_TEST_DATABASE_URL"})
+FOREIGN_KEYS = frozenset({"AEROFN_TEST_DATABASE_URL", "AEROFN_TOOLCHAIN_DIR"})
+# AEROFN_ENV_GREETING is what a function with `env => '{GREETING}'` reads: nothing else of the environment is.
+FUNCTION_PREFIX = "AEROFN_ENV_"
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Positive = Annotated[int, Meta(ge=1)]
@@ -113,10 +115,16 @@ def from_env(environ: Mapping[str, str] | None = None, **overrides: Any) -> Sett
     if url := environ.get("DATABASE_URL"):
         values["database_url"] = url
     for key, value in environ.items():
-        if key.startswith(PREFIX) and key not in FOREIGN_KEYS:
+        if key.startswith(PREFIX) and not key.startswith(FUNCTION_PREFIX) and key not in FOREIGN_KEYS:
             values[_field(key, known)] = value
     values.update({k: v for k, v in overrides.items() if v is not None})
     return _checked(values)
+
+
+def function_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What functions may be granted: the variables `AEROFN_ENV_*`, without that prefix."""
+    environ = os.environ if environ is None else environ
+    return {k.removeprefix(FUNCTION_PREFIX): v for k, v in environ.items() if k.startswith(FUNCTION_PREFIX)}
 
 
 def _field(key: str, known: set[str]) -> str:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from aerofn import sql
-from aerofn.db.pool import Pool
+from aerofn.db.database import Database
 from aerofn.model import Caller, Event
 
 _Q = sql.queries("events")
@@ -29,47 +29,47 @@ class Lease(NamedTuple):
 
 
 class Events:
-    """The events table, through the service's pool. Every method is one statement."""
+    """The events table. Every method is one statement; all raise DatabaseUnavailable."""
 
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     async def lease(self, node: int, most: int, seconds: float) -> list[Event]:
         """Take up to `most` due events for `node`, for `seconds` at the longest."""
-        rows = await self._pool.fetch(_Q.lease, node, most, seconds)
+        rows = await self._database.fetch(_Q.lease, node, most, seconds)
         return [_event(row) for row in rows]
 
     async def complete(self, leases: Sequence[Lease]) -> set[int]:
         """Remove events that are done; answers the ids that were still leased to us."""
-        rows = await self._pool.fetch(_Q.complete, *_columns(leases))
+        rows = await self._database.fetch(_Q.complete, *_columns(leases))
         return {row["id"] for row in rows}
 
     async def retry(self, lease: Lease, seconds: float, error: dict[str, Any]) -> None:
         """Put an event back, due in `seconds`, with the error of this attempt kept."""
-        await self._pool.execute(_Q.retry, lease.event, lease.token, seconds, _json.encode(error).decode())
+        await self._database.execute(_Q.retry, lease.event, lease.token, seconds, _json.encode(error).decode())
 
     async def bury(self, lease: Lease, error: dict[str, Any]) -> None:
         """Declare an event dead; it stays until it is replayed or discarded."""
-        await self._pool.execute(_Q.bury, lease.event, lease.token, _json.encode(error).decode())
+        await self._database.execute(_Q.bury, lease.event, lease.token, _json.encode(error).decode())
 
     async def give_back(self, leases: Sequence[Lease]) -> None:
         """Return events that this node will not run, as if they had not been leased."""
-        await self._pool.execute(_Q.give_back, *_columns(leases))
+        await self._database.execute(_Q.give_back, *_columns(leases))
 
     async def reclaim(self) -> int:
         """Free the events of nodes that are gone; answers how many."""
-        rows = await self._pool.fetch(_Q.reclaim)
-        await self._pool.execute(_Q.forget_nodes)
+        rows = await self._database.fetch(_Q.reclaim)
+        await self._database.execute(_Q.forget_nodes)
         return len(rows)
 
     async def next_due(self) -> float | None:
         """Seconds until the next pending event is due, if one waits for its time."""
-        value: float | None = await self._pool.fetchval(_Q.next_due)
+        value: float | None = await self._database.fetchval(_Q.next_due)
         return value
 
     async def waiting(self) -> Waiting:
         """Counts by state."""
-        row = await self._pool.fetchrow(_Q.waiting)
+        row = await self._database.fetchrow(_Q.waiting)
         return Waiting(**row)
 
 

@@ -8,12 +8,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
-import asyncpg
 import msgspec
 
 from aerofn import sql
-from aerofn.db.pool import Pool
-from aerofn.errors import AeroFnError, Conflict, DeployError, InvalidRequest, NotAllowed, NotFound
+from aerofn.db.database import Database
+from aerofn.errors import AeroFnError, DeployError, NotFound
 from aerofn.model import Limits, Version
 
 _Q = sql.queries("functions")
@@ -52,15 +51,15 @@ class VersionStatus(msgspec.Struct, frozen=True):
 
 
 class Functions:
-    """The registry, through the service's pool.
+    """The registry; every method may also raise DatabaseUnavailable.
 
     Args:
         defaults: the limits of versions that set none.
         wait_s: longest wait for a function's first version to be compiled.
     """
 
-    def __init__(self, pool: Pool, defaults: Limits, wait_s: float = 60.0) -> None:
-        self._pool = pool
+    def __init__(self, database: Database, defaults: Limits, wait_s: float = 60.0) -> None:
+        self._database = database
         self._defaults = defaults
         self._wait_s = wait_s
         self._revision = 0
@@ -69,7 +68,7 @@ class Functions:
 
     async def refresh(self) -> bool:
         """Forget what was looked up if the registry has changed; answers whether it had."""
-        revision: int = await self._pool.fetchval(_Q.revision)
+        revision: int = await self._database.fetchval(_Q.revision)
         if revision == self._revision:
             return False
         self._revision = revision
@@ -94,20 +93,20 @@ class Functions:
         Raises:
             NotFound: the function was dropped meanwhile.
         """
-        wasm: bytes | None = await self._pool.fetchval(_Q.component, digest)
+        wasm: bytes | None = await self._database.fetchval(_Q.component, digest)
         if wasm is None:
             raise NotFound("the function was dropped")
         return wasm
 
     async def lease_compile(self, seconds: float) -> Compile | None:
         """Take on a version that waits to be compiled, for `seconds` at the longest."""
-        row = await self._pool.fetchrow(_Q.lease_compile, seconds)
+        row = await self._database.fetchrow(_Q.lease_compile, seconds)
         return None if row is None else Compile(row["id"], row["digest"])
 
     async def compiled(self, version: int, problem: AeroFnError | None) -> None:
         """Say that a version is ready, or failed with `problem`."""
         body = None if problem is None else msgspec.json.encode(problem.body()).decode()
-        await self._pool.execute(_Q.compiled, version, body)
+        await self._database.execute(_Q.compiled, version, body)
 
     async def register(self, what: Registration, author: str) -> int:
         """Make a version; answers its number.
@@ -115,7 +114,7 @@ class Functions:
         Raises:
             InvalidRequest: the name, the options or the bytes cannot be right; says which.
         """
-        return int(await self._checked(
+        return int(await self._database.call(
             _Q.register, what.name, what.wasm, what.timeout_ms, what.memory_mb, what.env, what.hosts, what.roles,
             what.run_as, what.activate, author,
         ))  # fmt: skip
@@ -126,7 +125,7 @@ class Functions:
         Raises:
             NotFound: there is no such version.
         """
-        row = await self._pool.fetchrow(_Q.version_status, name, version)
+        row = await self._database.fetchrow(_Q.version_status, name, version)
         if row is None:
             raise NotFound(f"function {name} has no version {version}")
         error = msgspec.json.decode(row["error"]) if row["error"] else None
@@ -138,7 +137,7 @@ class Functions:
 
     async def all(self) -> list[dict[str, Any]]:
         """Every function, by name, as in `aerofn.functions`."""
-        return [dict(row) for row in await self._pool.fetch(_Q.all)]
+        return [dict(row) for row in await self._database.fetch(_Q.all)]
 
     async def drop(self, name: str) -> None:
         """Remove a function.
@@ -146,7 +145,7 @@ class Functions:
         Raises:
             NotFound, Conflict: there is none, or something still starts it.
         """
-        await self._checked(_Q.drop, name)
+        await self._database.call(_Q.drop, name)
 
     async def activate(self, name: str, version: int) -> None:
         """Make a version the one that runs.
@@ -154,7 +153,7 @@ class Functions:
         Raises:
             NotFound, Conflict: there is none, or it is not ready.
         """
-        await self._checked(_Q.activate, name, version)
+        await self._database.call(_Q.activate, name, version)
 
     async def _look_up(self, name: str) -> Version:
         revision = self._revision
@@ -167,7 +166,7 @@ class Functions:
         return version
 
     async def _row(self, name: str) -> Any:
-        row = await self._pool.fetchrow(_Q.active, name)
+        row = await self._database.fetchrow(_Q.active, name)
         if row is None:
             raise NotFound(
                 f"there is no function {name!r}", hint="aerofn functions lists them", code="function_not_found"
@@ -202,12 +201,6 @@ class Functions:
             except TimeoutError:
                 return found
 
-    async def _checked(self, statement: str, *arguments: Any) -> Any:
-        try:
-            return await self._pool.fetchval(statement, *arguments)
-        except asyncpg.PostgresError as error:
-            raise _translated(error) from error
-
 
 def _no_version(name: str, row: Any) -> DeployError:
     if row["newest_status"] == "failed":
@@ -223,22 +216,3 @@ def _no_version(name: str, row: Any) -> DeployError:
     return DeployError(
         f"function {name} has no active version", hint="activate one: SELECT aerofn.activate_version(name, version)"
     )
-
-
-_KINDS: dict[str, type[AeroFnError]] = {
-    "42883": NotFound,  # undefined_function
-    "P0002": NotFound,  # no_data_found
-    "42704": NotFound,  # undefined_object
-    "2BP01": Conflict,  # dependent_objects_still_exist
-    "55006": Conflict,  # object_in_use
-    "55000": Conflict,  # object_not_in_prerequisite_state
-    "42710": Conflict,  # duplicate_object
-    "42501": NotAllowed,
-}
-
-
-def _translated(error: asyncpg.PostgresError) -> AeroFnError:
-    """The API's error for one that an `aerofn.` function raised; others pass as they are."""
-    fields = error.as_dict()
-    kind = _KINDS.get(fields.get("sqlstate", ""), InvalidRequest)
-    return kind(fields["message"], detail=fields.get("detail"), hint=fields.get("hint"))

@@ -3,12 +3,12 @@
 import asyncio
 from collections import deque
 
-import asyncpg
 import msgspec
 import structlog
 
 from aerofn import sql
-from aerofn.db.pool import Pool
+from aerofn.db.database import Database
+from aerofn.errors import DatabaseUnavailable
 from aerofn.model import Record
 
 _Q = sql.queries("invocations")
@@ -27,8 +27,8 @@ class Invocations:
         retention_hours: how long the table keeps them.
     """
 
-    def __init__(self, pool: Pool, retention_hours: int) -> None:
-        self._pool = pool
+    def __init__(self, database: Database, retention_hours: int) -> None:
+        self._database = database
         self._retention_hours = retention_hours
         self._waiting: deque[Record] = deque(maxlen=_MOST_WAITING)
         self._some = asyncio.Event()
@@ -51,12 +51,12 @@ class Invocations:
         """Write all that waits now, for an orderly end.
 
         Raises:
-            asyncpg.PostgresError, OSError: the database does not take it; the records keep waiting.
+            DatabaseUnavailable: the database does not take it; the records keep waiting.
         """
         while self._waiting:
             batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
             try:
-                await self._pool.execute(_Q.insert, _json.encode(batch).decode())
+                await self._database.execute(_Q.insert, _json.encode(batch).decode())
             except BaseException:
                 self._waiting.extendleft(reversed(batch))
                 raise
@@ -67,8 +67,8 @@ class Invocations:
             self._some.clear()
             try:
                 await self.flush()
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-                log.warning("invocation records wait for the database", waiting=len(self._waiting), error=str(error))
+            except DatabaseUnavailable as error:
+                log.warning("invocation records wait for the database", waiting=len(self._waiting), error=error.detail)
                 self._some.set()
                 await asyncio.sleep(1)
             await asyncio.sleep(_PAUSE_S)  # so that a busy node writes batches
@@ -76,7 +76,7 @@ class Invocations:
     async def _keep_partitions(self) -> None:
         while True:
             try:
-                await self._pool.execute(_Q.keep_partitions, self._retention_hours)
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-                log.warning("partitions of the records could not be kept", error=str(error))
+                await self._database.execute(_Q.keep_partitions, self._retention_hours)
+            except DatabaseUnavailable as error:
+                log.warning("partitions of the records could not be kept", error=error.detail)
             await asyncio.sleep(_PARTITIONS_S)

@@ -19,14 +19,14 @@ END $$;
 REVOKE ALL ON FUNCTION aerofn_internal.tidy() FROM PUBLIC;
 
 -- The parameter types of a statement the executor has just prepared: [{"type", "array", "json"}].
-CREATE OR REPLACE FUNCTION aerofn_internal.parameter_types(statement text) RETURNS json
+CREATE OR REPLACE FUNCTION aerofn_internal.parameter_types(prepared text) RETURNS json
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   SELECT coalesce(json_agg(json_build_object(
       'type', format('%I.%I', n.nspname, t.typname), 'array', t.typcategory = 'A',
       'json', t.typname IN ('json', 'jsonb') AND n.nspname = 'pg_catalog') ORDER BY p.position), '[]')
   FROM pg_prepared_statements s, unnest(s.parameter_types) WITH ORDINALITY p (id, position)
   JOIN pg_type t ON t.oid = p.id JOIN pg_namespace n ON n.oid = t.typnamespace
-  WHERE s.name = statement AND s.from_sql
+  WHERE s.name = prepared AND s.from_sql
 $$;
 REVOKE ALL ON FUNCTION aerofn_internal.parameter_types(text) FROM PUBLIC;
 

@@ -1,17 +1,20 @@
 -- Leasing and settling of events (aerofn/db/events.py).
 
 -- name: lease
--- $1 node, $2 most events, $3 seconds. The attempt counts from here: an event that kills its node is buried,
--- not run for ever.
+-- $1 node, $2 most events, $3 seconds beyond the function's own time limit. The attempt counts from here: an
+-- event that kills its node is buried, not run for ever.
 WITH due AS MATERIALIZED (
-  SELECT e.id FROM aerofn_internal.events e
+  SELECT e.id, (SELECT v.timeout_ms FROM aerofn_internal.functions f
+                JOIN aerofn_internal.versions v ON v.id = f.active_version
+                WHERE f.id = e.function_id) AS timeout_ms
+  FROM aerofn_internal.events e
   WHERE e.state = 'pending' AND e.run_at <= now()
   ORDER BY e.priority DESC, e.run_at, e.id
   LIMIT $2 FOR UPDATE SKIP LOCKED
 ), leased AS (
   UPDATE aerofn_internal.events e
   SET state = 'running', attempt = e.attempt + 1, leased_by = $1, token = nextval('aerofn_internal.lease_tokens'),
-      lease_until = now() + make_interval(secs => $3)
+      lease_until = now() + make_interval(secs => $3 + coalesce(due.timeout_ms, 0) / 1000.0)
   FROM due WHERE e.id = due.id
   RETURNING e.*
 )

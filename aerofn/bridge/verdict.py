@@ -1,0 +1,153 @@
+"""Judges one SQL text of a guest: is it one plain data statement, and how must the executor run it?
+
+This runs pglast, whose parser can be made to crash by hostile text: only the guard's child process calls it.
+It is the second layer. What a guest may do is decided by PostgreSQL: the role, RLS and the sealed executor.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+from pglast import ast
+from pglast.parser import ParseError, parse_sql, scan
+
+MAX_BYTES = 16 * 1024
+MAX_PARAMETER = 1000
+
+# Functions that reach past a statement: settings, other sessions, locks, files, or SQL in a string.
+DENIED = frozenset(
+    "set_config setseed pg_notify pg_cancel_backend pg_terminate_backend pg_stat_get_activity "
+    "pg_stat_get_backend_activity pg_prepared_statement pg_cursor pg_logical_emit_message pg_export_snapshot "
+    "pg_sleep pg_sleep_for pg_sleep_until ts_stat loread lowrite pg_listening_channels pg_show_all_settings "
+    "pg_read_file pg_read_binary_file pg_ls_dir pg_stat_file pg_reload_conf pg_rotate_logfile pg_current_logfile "
+    "dblink dblink_exec dblink_connect dblink_connect_u dblink_open dblink_fetch dblink_send_query crosstab crosstabn "
+    "connectby pg_backend_pid pg_stat_statements pg_stat_statements_reset".split()
+)
+DENIED_PREFIXES = ("pg_advisory_", "pg_try_advisory_", "lo_", "pg_stat_get_", "pg_replication_", "pg_logical_")
+DENIED_TO_XML = ("query_to_xml", "cursor_to_xml", "table_to_xml", "schema_to_xml", "database_to_xml")
+SYSTEM_SCHEMAS = frozenset({"pg_catalog", "pg_toast", "information_schema", "aerofn_internal", "aerofn_auth", "aerofn_run"})
+
+DATA_STATEMENTS = (ast.SelectStmt, ast.InsertStmt, ast.UpdateStmt, ast.DeleteStmt, ast.MergeStmt)
+WRITING = (ast.InsertStmt, ast.UpdateStmt, ast.DeleteStmt, ast.MergeStmt)
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What the guard makes of a text.
+
+    `refusal` says why it may not run. Otherwise `kind` is how the executor runs it (`rows`, `writing` or
+    `count`), and the text is `pieces` joined by the parameters `numbers`, counted from 1.
+    """
+
+    kind: str = ""
+    pieces: tuple[str, ...] = ()
+    numbers: tuple[int, ...] = ()
+    refusal: str | None = None
+    code: str = "42501"
+
+    @property
+    def text(self) -> str:
+        """The statement with its parameters as `$n`."""
+        return self.with_parameters([f"${n}" for n in range(1, max(self.numbers, default=0) + 1)])
+
+    def with_parameters(self, expressions: list[str]) -> str:
+        """The statement with `expressions[n - 1]` for `$n`."""
+        parts = [self.pieces[0]]
+        for number, piece in zip(self.numbers, self.pieces[1:], strict=True):
+            parts += (expressions[number - 1], piece)
+        return "".join(parts)
+
+
+def judge(text: str) -> Verdict:
+    """The verdict over `text`; fails closed."""
+    if len(text.encode()) > MAX_BYTES:
+        return Verdict(refusal=f"a statement may have {MAX_BYTES} bytes at the most", code="54000")
+    if "\0" in text:
+        return Verdict(refusal="a statement may not contain NUL", code="22021")
+    try:
+        statements = parse_sql(text)
+    except ParseError as error:
+        return Verdict(refusal=str(error.args[0]), code="42601")
+    if len(statements) != 1:
+        return Verdict(refusal=f"one statement at a time: this text has {len(statements)}", code="42601")
+    statement = statements[0].stmt
+    refusal = _refusal(statement)
+    return Verdict(refusal=refusal) if refusal else _split(text, _kind(statement))
+
+
+def _refusal(statement: ast.Node) -> str | None:
+    if not isinstance(statement, DATA_STATEMENTS):
+        return "only SELECT, INSERT, UPDATE, DELETE, MERGE and VALUES may run in a function"
+    for node in _nodes(statement):
+        if isinstance(node, ast.SelectStmt) and node.intoClause is not None:
+            return "SELECT INTO makes a table; use INSERT … SELECT"
+        if isinstance(node, ast.RangeVar) and _is_system(node):
+            return f"relation {node.relname} belongs to the system"
+        if isinstance(node, ast.FuncCall | ast.A_Indirection | ast.ColumnRef):
+            name = _called(node)
+            if name is not None and _is_denied(name):
+                return f"function {name} may not be called here"
+        if isinstance(node, ast.ParamRef) and node.number > MAX_PARAMETER:
+            return f"parameters are numbered up to ${MAX_PARAMETER}"
+    return None
+
+
+def _is_system(table: ast.RangeVar) -> bool:
+    if table.schemaname is not None:
+        return table.schemaname in SYSTEM_SCHEMAS
+    return bool(table.relname.startswith("pg_"))
+
+
+def _called(node: ast.Node) -> str | None:
+    """The name a node may call as a function: `f(x)`, and in column notation `(x).f` and `x.f`."""
+    if isinstance(node, ast.FuncCall):
+        path = node.funcname
+    else:
+        path = node.indirection if isinstance(node, ast.A_Indirection) else node.fields
+    last = path[-1] if path else None
+    return last.sval if isinstance(last, ast.String) else None
+
+
+def _is_denied(name: str) -> bool:
+    return name in DENIED or name.startswith(DENIED_PREFIXES) or name.startswith(DENIED_TO_XML)
+
+
+def _kind(statement: ast.Node) -> str:
+    writing_cte = any(isinstance(node, WRITING) for cte in _ctes(statement) for node in [cte.ctequery])
+    if isinstance(statement, ast.SelectStmt):
+        return "writing" if writing_cte else "rows"
+    # PostgreSQL names the list of RETURNING differently by statement and version.
+    returning = getattr(statement, "returningClause", None) or getattr(statement, "returningList", None)
+    if not returning:
+        return "count"
+    return "writing" if writing_cte else "rows"
+
+
+def _ctes(statement: ast.Node) -> tuple[Any, ...]:
+    clause = getattr(statement, "withClause", None)
+    return tuple(clause.ctes) if clause is not None else ()
+
+
+def _nodes(root: ast.Node) -> Iterator[ast.Node]:
+    """Every node of the tree, without recursion: hostile text can nest deep."""
+    waiting: list[Any] = [root]
+    while waiting:
+        thing = waiting.pop()
+        if isinstance(thing, ast.Node):
+            yield thing
+            waiting.extend(value for name in thing if (value := getattr(thing, name)) is not None)
+        elif isinstance(thing, tuple):
+            waiting.extend(thing)
+
+
+def _split(text: str, kind: str) -> Verdict:
+    pieces, numbers, start, end = [], [], 0, len(text)
+    for token in scan(text):
+        if token.name == "PARAM":
+            pieces.append(text[start : token.start])
+            numbers.append(int(text[token.start + 1 : token.end + 1]))
+            start = token.end + 1
+        elif token.name == "ASCII_59":  # the semicolon after the only statement
+            end = token.start
+            break
+    pieces.append(text[start:end])
+    return Verdict(kind, tuple(pieces), tuple(numbers))

@@ -1,0 +1,72 @@
+"""Statements through the service's pool, with PostgreSQL's errors told as AeroFn's."""
+
+from collections.abc import Awaitable
+from typing import Any, TypeVar
+
+import asyncpg
+
+from aerofn.db.pool import Pool, unavailable
+from aerofn.errors import AeroFnError, Conflict, InvalidRequest, NotAllowed, NotFound
+
+T = TypeVar("T")
+_AWAY = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresError)
+
+# What the functions of schema `aerofn` raise, by SQLSTATE.
+_KINDS: dict[str, type[AeroFnError]] = {
+    "42883": NotFound,  # undefined_function
+    "P0002": NotFound,  # no_data_found
+    "42704": NotFound,  # undefined_object
+    "42P01": NotFound,  # undefined_table
+    "2BP01": Conflict,  # dependent_objects_still_exist
+    "55006": Conflict,  # object_in_use
+    "55000": Conflict,  # object_not_in_prerequisite_state
+    "42710": Conflict,  # duplicate_object
+    "42501": NotAllowed,
+    "22023": InvalidRequest,  # invalid_parameter_value
+    "42602": InvalidRequest,  # invalid_name
+}
+
+
+class Database:
+    """The service's pool. Every method is one statement, and raises DatabaseUnavailable when it cannot be run."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def fetch(self, statement: str, *arguments: Any) -> list[Any]:
+        """All rows."""
+        return list(await _told(self._pool.fetch(statement, *arguments)))
+
+    async def fetchrow(self, statement: str, *arguments: Any) -> Any:
+        """The first row, or None."""
+        return await _told(self._pool.fetchrow(statement, *arguments))
+
+    async def fetchval(self, statement: str, *arguments: Any) -> Any:
+        """The first row's first column, or None."""
+        return await _told(self._pool.fetchval(statement, *arguments))
+
+    async def execute(self, statement: str, *arguments: Any) -> None:
+        """Run it; no rows."""
+        await _told(self._pool.execute(statement, *arguments))
+
+    async def call(self, statement: str, *arguments: Any) -> Any:
+        """Call a function of schema `aerofn`: its own complaints are raised as errors for the user.
+
+        Raises:
+            NotFound, Conflict, NotAllowed, InvalidRequest: what it complained about.
+        """
+        try:
+            return await self._pool.fetchval(statement, *arguments)
+        except _AWAY as error:
+            kind = _KINDS.get(getattr(error, "sqlstate", ""))
+            if kind is None or not isinstance(error, asyncpg.PostgresError):
+                raise unavailable(error) from error
+            fields = error.as_dict()
+            raise kind(fields["message"], detail=fields.get("detail"), hint=fields.get("hint")) from error
+
+
+async def _told(asked: Awaitable[T]) -> T:
+    try:
+        return await asked
+    except _AWAY as error:
+        raise unavailable(error) from error

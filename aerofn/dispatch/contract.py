@@ -1,0 +1,68 @@
+"""What dispatch needs of the layers below; the composition root hands it over."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol
+
+from aerofn.db.events import Lease
+from aerofn.db.functions import Compile
+from aerofn.errors import AeroFnError
+from aerofn.model import Caller, Event, Limits, LogLine, Record, Run, Version
+
+
+class Host(Protocol):
+    """One invocation's way to the world; see `aerofn.bridge.host`."""
+
+    logs: list[LogLine]
+    failure: AeroFnError | None
+
+    @property
+    def queries(self) -> int: ...  # noqa: D102
+    @property
+    def wrote(self) -> bool: ...  # noqa: D102
+    async def commit(self, lease: Lease | None) -> None: ...  # noqa: D102
+    async def rollback(self) -> None: ...  # noqa: D102
+    def abandon(self) -> None: ...  # noqa: D102
+
+
+class Hosts(Protocol):
+    """Makes hosts; see `aerofn.bridge.host.Bridge`."""
+
+    def host(self, version: Version, caller: Caller, depth: int = 0) -> Any: ...  # noqa: D102
+
+
+class Sandbox(Protocol):
+    """Runs components; see `aerofn.runtime.Runtime`."""
+
+    async def prepare(self, wasm: bytes) -> bytes: ...  # noqa: D102
+    async def load(self, digest: bytes, fetch: Callable[[], Awaitable[bytes]]) -> Any: ...  # noqa: D102
+    async def run(self, component: Any, event: bytes, host: Any, limits: Limits) -> Run: ...  # noqa: D102
+
+
+class Registry(Protocol):
+    """Knows functions; see `aerofn.db.functions.Functions`."""
+
+    async def active(self, name: str) -> Version: ...  # noqa: D102
+    async def component(self, digest: bytes) -> bytes: ...  # noqa: D102
+
+
+class Versions(Protocol):
+    """Versions to compile; see `aerofn.db.functions.Functions`."""
+
+    async def component(self, digest: bytes) -> bytes: ...  # noqa: D102
+    async def lease_compile(self, seconds: float) -> Compile | None: ...  # noqa: D102
+    async def compiled(self, version: int, problem: AeroFnError | None) -> None: ...  # noqa: D102
+
+
+class Queue(Protocol):
+    """Leases and settles events; see `aerofn.db.events.Events`."""
+
+    async def lease(self, node: int, most: int, seconds: float) -> list[Event]: ...  # noqa: D102
+    async def complete(self, leases: Sequence[Lease]) -> set[int]: ...  # noqa: D102
+    async def retry(self, lease: Lease, seconds: float, error: dict[str, Any]) -> None: ...  # noqa: D102
+    async def bury(self, lease: Lease, error: dict[str, Any]) -> None: ...  # noqa: D102
+    async def give_back(self, leases: Sequence[Lease]) -> None: ...  # noqa: D102
+    async def reclaim(self) -> int: ...  # noqa: D102
+    async def next_due(self) -> float | None: ...  # noqa: D102
+
+
+RecordSink = Callable[[Record], None]
