@@ -72,7 +72,20 @@ def queries(noun: str) -> Queries:
         FileNotFoundError: there is no such file.
         ValueError: a name comes twice, or SQL stands before the first name.
     """
-    return Queries(noun, _statements(noun, text(f"queries/{noun}.sql")))
+    return Queries(noun, parse_queries(noun, text(f"queries/{noun}.sql")))
+
+
+def parse_queries(noun: str, content: str) -> dict[str, str]:
+    """The named statements in the text of `sql/queries/<noun>.sql`; raises as `queries` does."""
+    before, *rest = _NAME_LINE.split(content)
+    if _without_comments(before):
+        raise ValueError(f"sql/queries/{noun}.sql has SQL before its first `-- name:` line")
+    statements: dict[str, str] = {}
+    for name, body in zip(rest[::2], rest[1::2], strict=True):
+        if name in statements:
+            raise ValueError(f"sql/queries/{noun}.sql has two statements named {name!r}")
+        statements[name] = _without_comments(body)
+    return statements
 
 
 def migrations() -> list[Migration]:
@@ -106,18 +119,6 @@ def _migration(path: Path) -> Migration:
         raise ValueError(f"sql/migrations/{path.name} is not called NNNN_name.sql")
     content = path.read_text(encoding="utf-8")
     return Migration(int(match[1]), match[2], content, checksum(content))
-
-
-def _statements(noun: str, content: str) -> dict[str, str]:
-    before, *rest = _NAME_LINE.split(content)
-    if _without_comments(before):
-        raise ValueError(f"sql/queries/{noun}.sql has SQL before its first `-- name:` line")
-    statements: dict[str, str] = {}
-    for name, body in zip(rest[::2], rest[1::2], strict=True):
-        if name in statements:
-            raise ValueError(f"sql/queries/{noun}.sql has two statements named {name!r}")
-        statements[name] = _without_comments(body)
-    return statements
 
 
 def _without_comments(body: str) -> str:

@@ -163,7 +163,9 @@ def _container(stack: contextlib.ExitStack) -> str | None:
     from testcontainers.community.postgres import PostgresContainer
 
     options = " ".join(f"-c {name}={value}" for name, value in {"max_connections": "200", **FAST}.items())
-    container = PostgresContainer(f"postgres:{os.environ.get('PG', '18')}", driver=None).with_command(options)
+    container = PostgresContainer(f"postgres:{os.environ.get('PG') or '18'}", driver=None).with_command(
+        options
+    )
     try:
         return stack.enter_context(container).get_connection_url()
     except Exception as error:

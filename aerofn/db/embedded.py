@@ -16,6 +16,7 @@ import shlex
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -259,3 +260,8 @@ def _any_port() -> int:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+if __name__ == "__main__":
+    for _name in sys.argv[1:]:  # `make clean`
+        EmbeddedPostgres(Path(_name)).erase()

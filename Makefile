@@ -1,0 +1,65 @@
+# Everything here works from nothing: Python 3.11 or newer and make are enough.
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.PHONY: help demo install test check format bench soak clean
+
+PY := .venv/bin/python
+BENCHES := events rls runtime http
+# The version of PostgreSQL for `make test`; the embedded one if not set.
+PG ?=
+export PG
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: .venv/.runtime ## Everything in a minute, with its own PostgreSQL; ONCE=1 ends by itself
+	@.venv/bin/aerofn demo $(if $(ONCE),--once)
+
+install: .venv/.dev ## A .venv with AeroFn and all that is needed to work on it
+
+test: check ## All tests; PG=15 on that PostgreSQL, ARGS='-k name' for some
+	@echo "pytest"
+	@$(PY) -m pytest $(ARGS)
+
+check: .venv/.dev ## Style, types, import layers, SQL
+	@echo "ruff"; .venv/bin/ruff check --quiet . && .venv/bin/ruff format --quiet --check .
+	@echo "mypy"; .venv/bin/mypy --no-error-summary
+	@echo "import layers"; .venv/bin/lint-imports >.venv/layers.txt 2>&1 || { cat .venv/layers.txt; exit 1; }
+	@echo "SQL"; $(PY) tools/check_sql.py
+
+format: .venv/.dev ## Put the code into the project's style
+	@.venv/bin/ruff check --quiet --fix-only . && .venv/bin/ruff format .
+
+bench: $(BENCHES:%=bench-%) ## All benchmarks: bench-events, bench-rls, bench-runtime, bench-http
+
+bench-%: .venv/.dev
+	@test -f bench/$*.py || { echo "there is no bench/$*.py" >&2; exit 1; }
+	@echo "bench/$*.py" >&2; $(PY) bench/$*.py $(ARGS)
+
+soak: bench-soak ## Hours under load, with nodes killed at random
+
+clean: ## Stop embedded servers; delete them, the .venv and all caches
+	@test ! -x $(PY) || for d in .aerofn/*/; do test ! -d "$$d" || $(PY) -m aerofn.db.embedded "$$d"; done
+	@rm -rf .aerofn .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+	@find . -name __pycache__ -prune -exec rm -rf {} +
+
+# Installed again when pyproject.toml changes, and only then.
+.venv/.runtime: pyproject.toml | .venv/bin/pip
+	@echo "installing AeroFn into .venv"
+	@.venv/bin/pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+.venv/.dev: pyproject.toml | .venv/bin/pip
+	@echo "installing AeroFn and its tools into .venv"
+	@.venv/bin/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@ .venv/.runtime
+
+# `command -v` is not enough: a version manager may have the name without the version.
+.venv/bin/pip:
+	@for python in $(or $(PYTHON),python3.13 python3.12 python3.11 python3); do \
+		$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
+		echo "making .venv with $$($$python --version)"; \
+		$$python -m venv .venv && exit 0; \
+		echo "that Python has no working venv; on Debian: apt-get install python3-venv" >&2; rm -rf .venv; exit 1; \
+	done; \
+	echo "AeroFn needs Python 3.11 or newer: install one, or name it: make PYTHON=/path/to/python3" >&2; exit 1

@@ -1,0 +1,66 @@
+"""The SQL check finds what it is there to find, and nothing in the files of the product."""
+
+import check_sql
+import pytest
+
+from aerofn import sql
+
+
+def function(body: str, options: str = "", header: str = "aerofn.f() RETURNS void") -> str:
+    return f"CREATE FUNCTION {header} LANGUAGE plpgsql {options} AS $$ {body} $$;"
+
+
+@pytest.mark.parametrize(
+    ("text", "finding"),
+    [
+        ("CREATE TABEL aerofn.t (a int)", "does not parse"),
+        ("CREATE TABLE aerofn.t (a int); COMMIT", "begins or ends a transaction"),
+        ("CREATE TABLE loose (a int)", "names 'loose' without its schema"),
+        (function("BEGIN RETRUN; END"), "does not parse"),
+        (function("BEGIN PERFORM 1 +; END"), "does not parse"),
+        (function("DECLARE n int; BEGIN n := (SELECT a FROM loose); END"), "names 'loose'"),
+        (function("BEGIN INSERT INTO loose VALUES (1); END"), "names 'loose'"),
+        (function("BEGIN IF EXISTS (SELECT FROM loose) THEN RETURN; END IF; END"), "names 'loose'"),
+        ("DO $$ BEGIN PERFORM 1 FROM loose; END $$", "names 'loose'"),
+        ("CREATE FUNCTION aerofn.f() RETURNS int LANGUAGE sql AS 'SELECT a FROM loose'", "names 'loose'"),
+        (function("BEGIN END", "SECURITY DEFINER"), "SECURITY DEFINER without SET search_path"),
+        (function("BEGIN END", "SECURITY DEFINER SET search_path = pg_temp, pg_catalog"), "SECURITY DEFINER"),
+    ],
+)
+def test_what_is_wrong_in_a_script_is_found(text, finding):
+    assert [True for found in check_sql.check_script(text) if finding in found], list(
+        check_sql.check_script(text)
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        function("BEGIN END", "SECURITY DEFINER SET search_path = pg_catalog, pg_temp"),
+        function("DECLARE n int; r record; BEGIN n = 1; r.a := n; PERFORM 1 FROM aerofn.t, pg_class; END"),
+        function(
+            "DECLARE t aerofn.triggers; BEGIN t := NULL; END", header="aerofn.f(o aerofn.t) RETURNS int"
+        ),
+        "-- a comment with … in it\nWITH w AS (SELECT 1) SELECT * FROM w; " + function("BEGIN RETURN; END"),
+    ],
+)
+def test_what_is_right_in_a_script_passes(text):
+    assert list(check_sql.check_script(text)) == []
+
+
+def test_a_named_statement_with_parameters_is_one_statement():
+    assert list(check_sql.check_query("SELECT $1; SELECT 2")) == ["has parameters, but 2 statements"]
+    assert list(check_sql.check_query("RESET ALL; SELECT 1")) == []
+    assert list(check_sql.check_query("SELECT aerofn.{name}($1)")) == []
+    assert "does not parse" in next(check_sql.check_query("SELEKT 1"))
+
+
+def test_findings_name_the_file_and_make_the_check_fail(tmp_path, capsys):
+    (tmp_path / "queries").mkdir()
+    (tmp_path / "queries" / "events.sql").write_text("-- name: lease\nSELECT * FROM events;\n")
+    assert check_sql.main(tmp_path) == 1
+    assert capsys.readouterr().out == "sql/queries/events.sql: lease: names 'events' without its schema\n"
+
+
+def test_the_files_of_the_product_pass(capsys):
+    assert check_sql.main(sql.share("sql")) == 0, capsys.readouterr().out

@@ -1,0 +1,189 @@
+"""Log lines, records and metrics: what is in them, and that nobody waits for their reader."""
+
+import asyncio
+import contextlib
+import io
+import json
+import logging
+import os
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pytest
+import structlog
+
+from aerofn.model import LogLine, Outcome, Record
+from aerofn.observe import Metrics, RecordLines, configure_logging
+
+RECORD = Record(
+    id="r1", function="greet", version=3, trigger="http", event_id=None, attempt=1, status=Outcome.SUCCESS,
+    duration_ms=12.5, cpu_ms=3.0, memory_peak_mb=2.0, queries=1, user_id="u", role="anon", error=None,
+    logs=[LogLine("info", "größe\n", 0.5)], timestamp=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
+)  # fmt: skip
+
+
+def changed(**fields: Any) -> Record:
+    return msgspec.structs.replace(RECORD, **fields)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def logged():
+    """Configures logging for one test; gives what was written."""
+    root = logging.getLogger()
+    before = (list(root.handlers), root.level)
+    yield configure_logging
+    root.handlers[:], root.level = before
+    structlog.reset_defaults()
+
+
+@pytest.fixture
+def pipe():
+    reader, writer = os.pipe()
+    yield reader, writer
+    for end in (reader, writer):
+        with contextlib.suppress(OSError):
+            os.close(end)
+
+
+def test_log_lines_are_json_with_level_logger_and_time(logged):
+    out = io.StringIO()
+    logged("info", out)
+    structlog.get_logger("aerofn.x").warning("lease lost", event_id=7, where=object)
+    logging.getLogger("uvicorn").info("started on %s", 8787, extra={"pid": 1})
+    structlog.get_logger("aerofn.x").debug("not wanted")
+    ours, theirs = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert (ours["event"], ours["level"], ours["logger"], ours["event_id"]) == (
+        "lease lost",
+        "warning",
+        "aerofn.x",
+        7,
+    )
+    assert datetime.fromisoformat(ours["timestamp"]).tzinfo is UTC
+    assert (theirs["event"], theirs["logger"], theirs["pid"]) == ("started on 8787", "uvicorn", 1)
+
+
+@pytest.mark.parametrize("stream", [io.StringIO, Terminal])
+def test_a_traceback_does_not_give_away_local_variables(logged, stream):
+    out = stream()
+    logged("info", out)
+    key = "se" + "cret" * 5
+    try:
+        raise ValueError("wrong key")
+    except ValueError:
+        structlog.get_logger("aerofn.x").exception("failed", length=len(key))
+    assert "ValueError: wrong key" in out.getvalue()
+    assert key not in out.getvalue()
+
+
+def test_at_a_terminal_people_read_it(logged):
+    out = Terminal()
+    logged("debug", out)
+    structlog.get_logger("aerofn.x").debug("lease lost")
+    assert "lease lost" in out.getvalue()
+    with pytest.raises(json.JSONDecodeError):
+        json.loads(out.getvalue())
+
+
+def test_a_record_is_one_line_of_json(pipe):
+    reader, writer = pipe
+    lines = RecordLines(writer)
+    lines.write(RECORD)
+    lines.write(changed(id="r2", status=Outcome.TRAP, memory_peak_mb=None))
+    lines.close()
+    first, second = [json.loads(line) for line in os.read(reader, 10_000).splitlines()]
+    assert list(first) == list(Record.__struct_fields__)
+    assert (first["status"], first["timestamp"], first["logs"][0]["message"]) == (
+        "success", "2026-01-02T03:04:05Z", "größe\n",
+    )  # fmt: skip
+    assert (second["id"], second["status"], second["memory_peak_mb"]) == ("r2", "trap", None)
+
+
+def test_a_reader_that_does_not_read_costs_records_and_no_time(pipe):
+    reader, writer = pipe
+    lines = RecordLines(writer, waiting=5)
+    big = changed(logs=[LogLine("info", "x" * 100_000, 0.0)])
+    for _ in range(2_000):
+        lines.write(big)
+    assert 0 < lines.dropped < 2_000
+    os.close(reader)
+    lines.close()
+    assert not lines._thread.is_alive()
+
+
+def test_a_reader_that_has_gone_is_survived(pipe, logged):
+    reader, writer = pipe
+    out = io.StringIO()
+    logged("info", out)
+    os.close(reader)
+    lines = RecordLines(writer)
+    lines.write(RECORD)
+    lines.close()
+    lines.write(RECORD)
+    assert lines.dropped == 1
+    assert json.loads(out.getvalue())["event"] == "records are no longer written"
+
+
+def value(metrics: Metrics, name: str, **labels: str) -> float | None:
+    return metrics.registry.get_sample_value(name, labels)
+
+
+def test_an_invocation_is_counted_timed_and_weighed():
+    metrics = Metrics()
+    metrics.invocation(RECORD)
+    metrics.invocation(changed(duration_ms=0.2, memory_peak_mb=None))
+    metrics.invocation(changed(status=Outcome.TIMEOUT, trigger="row"))
+    assert value(metrics, "aerofn_invocations_total", function="greet", trigger="http", status="success") == 2
+    assert value(metrics, "aerofn_invocations_total", function="greet", trigger="row", status="timeout") == 1
+    assert value(metrics, "aerofn_invocation_duration_seconds_sum", function="greet") == pytest.approx(0.0252)
+    assert value(metrics, "aerofn_invocation_duration_seconds_bucket", function="greet", le="0.0005") == 1
+    assert value(metrics, "aerofn_invocation_memory_bytes_count", function="greet") == 2
+    assert value(metrics, "aerofn_invocation_memory_bytes_sum", function="greet") == 2 * 2 * 1024 * 1024
+
+
+def test_queues_pools_and_delays():
+    metrics = Metrics()
+    in_use = [3]
+    metrics.events("dead", 2)
+    metrics.pool_in_use("anon", lambda: in_use[0])
+    metrics.event_delay("greet", 0.5)
+    metrics.event_delay("greet", -0.1)
+    assert value(metrics, "aerofn_events", state="dead") == 2
+    assert value(metrics, "aerofn_pool_connections_in_use", pool="anon") == 3
+    in_use[0] = 4
+    assert value(metrics, "aerofn_pool_connections_in_use", pool="anon") == 4
+    assert value(metrics, "aerofn_event_queue_delay_seconds_count", function="greet") == 2
+    assert value(metrics, "aerofn_event_queue_delay_seconds_sum", function="greet") == 0.5
+
+
+def test_a_dropped_function_leaves_no_series():
+    metrics = Metrics()
+    metrics.invocation(RECORD)
+    metrics.invocation(changed(function="other"))
+    metrics.forget("greet")
+    metrics.forget("never seen")
+    text, kind = metrics.exposition()
+    assert b'function="greet"' not in text
+    assert b'function="other"' in text
+    assert kind.startswith("text/plain; version=0.0.4")
+    metrics.invocation(RECORD)
+    assert value(metrics, "aerofn_invocations_total", function="greet", trigger="http", status="success") == 1
+
+
+async def test_the_lag_of_a_loop_that_is_held_up_is_seen():
+    metrics = Metrics()
+    clock = asyncio.get_running_loop().time
+    watch = asyncio.create_task(metrics.watch_loop(every_s=0.001))
+    await asyncio.sleep(0)
+    until = clock() + 0.03
+    while clock() < until:
+        pass
+    while not value(metrics, "aerofn_event_loop_lag_seconds"):
+        await asyncio.sleep(0)
+    watch.cancel()
+    assert value(metrics, "aerofn_event_loop_lag_seconds") > 0.01
