@@ -22,7 +22,7 @@ test: check ## All tests; PG=15 on that PostgreSQL, ARGS='-k name' for some
 	@$(PY) -m pytest $(ARGS)
 
 check: .venv/.dev ## Style, types, import layers, SQL
-	@echo "ruff"; .venv/bin/ruff check --quiet . && .venv/bin/ruff format --quiet --check .
+	@echo "ruff"; .venv/bin/ruff check --quiet --output-format concise . && .venv/bin/ruff format --quiet --check .
 	@echo "mypy"; .venv/bin/mypy --no-error-summary
 	@echo "import layers"; .venv/bin/lint-imports >.venv/layers.txt 2>&1 || { cat .venv/layers.txt; exit 1; }
 	@echo "SQL"; $(PY) tools/check_sql.py

@@ -217,6 +217,7 @@ async def test_started_by_an_ordinary_user(open_directory):
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert (home / "postgres" / "server" / "data").owner() == "nobody"
