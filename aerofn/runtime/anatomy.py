@@ -11,9 +11,15 @@ class Anatomy(msgspec.Struct, frozen=True):
         memories: how many linear memories an instance has.
         growable: how many of them can grow.
         static_bytes: what the others take together (bytes).
+        tells_pages: it has the export that tells its memory's size (see `surgery`).
     """
 
     wasi: bool
     memories: int
     growable: int
     static_bytes: int
+    tells_pages: bool
+
+    def memory_size(self, limit: int) -> int:
+        """How large each memory may become for all together to stay within `limit` bytes."""
+        return max(0, limit - self.static_bytes) // max(1, self.growable)

@@ -7,6 +7,7 @@ Writes the machine code to TARGET, and to stdout one JSON object: {"anatomy": {â
 so this process has nothing but the bytes, and dies alone.
 """
 
+import contextlib
 import json
 import os
 import resource
@@ -16,8 +17,11 @@ from pathlib import Path
 from wasmtime import Engine, WasmtimeError
 from wasmtime.component import Component
 
+from aerofn.runtime.binary import UnsupportedError
+from aerofn.runtime.config import MAX_MEMORIES
 from aerofn.runtime.contract import Problem, check, check_links
 from aerofn.runtime.engine import compiling_engine
+from aerofn.runtime.surgery import PAGE, Scope
 
 
 def _confine(cpu_seconds: int, memory: int) -> None:
@@ -31,21 +35,43 @@ def _confine(cpu_seconds: int, memory: int) -> None:
     os.nice(5)  # running functions go first
 
 
-def _parse(engine: Engine, wasm: bytes) -> Component:
+def _operate(wasm: bytes) -> Scope | None:
     try:
-        return Component(engine, wasm)
+        scope = Scope(wasm)
+    except UnsupportedError:
+        return None
+    if len(scope.memories) > MAX_MEMORIES:
+        raise Problem(f"The component has {len(scope.memories)} memories.", detail=f"The limit is {MAX_MEMORIES}.")
+    return scope
+
+
+def _compile(engine: Engine, wasm: bytes) -> tuple[Component, Scope | None]:
+    """Compile the operated component, or the one that came where the operation does not suit it."""
+    scope = _operate(wasm)
+    if scope is not None:
+        with contextlib.suppress(WasmtimeError):
+            return Component(engine, scope.wasm), scope
+    try:
+        return Component(engine, wasm), None
     except WasmtimeError as error:
         raise Problem("The component is not valid.", detail=str(error)) from None
 
 
 def compile_component(wasm: bytes, target: Path) -> dict[str, object]:
-    """Check `wasm`, write its machine code to `target`, and describe it; raises Problem."""
+    """Check `wasm`, write its machine code to `target`, and give its `Anatomy`; raises Problem."""
     engine = compiling_engine()
-    component = _parse(engine, wasm)
+    component, scope = _compile(engine, wasm)
     wasi = check(engine, component, wasm)
     check_links(engine, component)
     target.write_bytes(component.serialize())
-    return {"wasi": wasi, "memories": 4, "growable": 1, "static_bytes": 0}
+    memories = [(0, True)] if scope is None else scope.memories
+    return {
+        "wasi": wasi,
+        "memories": len(memories),
+        "growable": sum(grows for _, grows in memories),
+        "static_bytes": sum(pages for pages, grows in memories if not grows) * PAGE,
+        "tells_pages": scope is not None and scope.tells_pages,
+    }
 
 
 def main(arguments: list[str]) -> None:

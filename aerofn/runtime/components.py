@@ -15,33 +15,31 @@ from aerofn.runtime import ffi
 from aerofn.runtime.anatomy import Anatomy
 from aerofn.runtime.compiler import Compiler
 from aerofn.runtime.config import RuntimeConfig
+from aerofn.runtime.surgery import PAGES_EXPORT
 from aerofn.runtime.vault import Vault
-
-MAX_TABLES = 8
 
 
 class Component:
     """Machine code ready to run. Freed when the last run that holds it is over."""
 
-    def __init__(self, engine: Engine, digest: bytes, path: Path, anatomy: Anatomy, table_elements: int) -> None:
+    __slots__ = ("_engine", "anatomy", "at", "digest", "engine_at", "handle_at", "heat", "pages_at")
+
+    def __init__(self, engine: Engine, digest: bytes, path: Path, anatomy: Anatomy) -> None:
+        self.at = self.handle_at = self.pages_at = 0
         self.digest = digest
-        self.wasi = anatomy.wasi
-        self.memories = anatomy.memories
-        self.growable = anatomy.growable
-        self.static_bytes = anatomy.static_bytes
-        self.table_elements = table_elements
-        self.tables = MAX_TABLES
-        self.heat = 0
+        self.anatomy = anatomy
+        self.heat = 0  # how often its runs outlasted their first slice lately
         self._engine = engine  # outlives the code
         self.engine_at = ffi.address_of(engine.ptr())
-        self.at = 0
-        self.handle_at = 0
         self.at = _deserialize(self.engine_at, path)
         self.handle_at = ffi.get_export_index(self.at, None, b"handle", 6)
+        if anatomy.tells_pages:
+            self.pages_at = ffi.get_export_index(self.at, None, PAGES_EXPORT, len(PAGES_EXPORT))
 
     def __del__(self) -> None:
-        if self.handle_at:
-            ffi.export_index_delete(self.handle_at)
+        for index in (self.handle_at, self.pages_at):
+            if index:
+                ffi.export_index_delete(index)
         if self.at:
             ffi.component_delete(self.at)
 
@@ -103,7 +101,7 @@ class Components:
             return None
         path, text = found
         anatomy = msgspec.json.decode(text, type=Anatomy)
-        return Component(self._engine, digest, path, anatomy, self._config.max_table_elements)
+        return Component(self._engine, digest, path, anatomy)
 
     async def _compile(self, wasm: bytes, digest: bytes) -> None:
         target = self._vault.scratch()

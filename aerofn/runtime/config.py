@@ -8,6 +8,13 @@ import msgspec
 from aerofn.runtime.ffi import WASMTIME_VERSION
 
 
+# What one guest may consist of, beside its memory: fixed, so that what was deployed runs everywhere.
+MAX_MEMORIES = 4  # which share the memory limit; a JavaScript guest has two, one of them of size 0
+MAX_TABLES = 8
+MAX_TABLE_ELEMENTS = 100_000  # in each table
+MAX_CORE_INSTANCES = 100  # componentize-py's and componentize-qjs' guests have about 40
+
+
 class RuntimeConfig(msgspec.Struct, frozen=True, kw_only=True):
     """How the sandbox compiles, caches and runs components.
 
@@ -21,8 +28,6 @@ class RuntimeConfig(msgspec.Struct, frozen=True, kw_only=True):
         max_loaded: compiled components kept in memory; the least recently used goes first.
         compile_timeout_s: wall and CPU time of one compilation (seconds).
         compile_memory_mb: memory of one compilation (mebibytes).
-        max_table_elements: entries in each table of a guest.
-        max_memories: linear memories of one guest, which share its memory limit.
     """
 
     cache_dir: Path
@@ -34,12 +39,10 @@ class RuntimeConfig(msgspec.Struct, frozen=True, kw_only=True):
     max_loaded: int = 256
     compile_timeout_s: int = 60
     compile_memory_mb: int = 2048
-    max_table_elements: int = 100_000
-    max_memories: int = 4
 
 
 # What shapes machine code, beside wasmtime's version: a change here makes every cached file foreign.
-CODE_FORMAT = "aerofn-1 epoch component-async memory=4GiB stack=512KiB"
+CODE_FORMAT = "aerofn-1 epoch component-async memory=4GiB stack=512KiB surgery-1"
 
 
 def fingerprint() -> bytes:

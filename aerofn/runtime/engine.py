@@ -12,10 +12,14 @@ import logging
 from wasmtime import Config, Engine, WasmtimeError
 
 from aerofn.runtime import ffi
-from aerofn.runtime.config import RuntimeConfig
+from aerofn.runtime.config import (
+    MAX_CORE_INSTANCES,
+    MAX_MEMORIES,
+    MAX_TABLE_ELEMENTS,
+    MAX_TABLES,
+    RuntimeConfig,
+)
 
-MAX_CORE_INSTANCES = 100  # of one component; componentize-py's and componentize-qjs' have about 40
-MAX_TABLES = 8
 WASM_STACK = 512 << 10
 FIBER_STACK = 1 << 20
 
@@ -27,7 +31,9 @@ def _code_config() -> Config:
     config = Config()
     config.epoch_interruption = True
     config.wasm_component_model = True
+    # what few languages use and the accounting of memory does not know
     config.wasm_threads = False
+    config.wasm_memory64 = False
     config.max_wasm_stack = WASM_STACK
     pointer = ffi.address_of(config.ptr())
     ffi.config_component_async(pointer, True)
@@ -44,16 +50,15 @@ def _pool(config: Config, settings: RuntimeConfig) -> None:
         "total_component_instances": slots,
         "total_stacks": slots,
         "total_core_instances": slots * 50,
-        # a JavaScript guest has two memories, the second of size 0
         "total_memories": slots * 2,
         "total_tables": slots * 4,
         "max_component_instance_size": 4 << 20,
         "max_core_instance_size": 4 << 20,
         "max_core_instances_per_component": MAX_CORE_INSTANCES,
-        "max_memories_per_component": settings.max_memories,
+        "max_memories_per_component": MAX_MEMORIES,
         "max_tables_per_component": MAX_TABLES,
         "max_memory_size": 4 << 30,
-        "table_elements": settings.max_table_elements,
+        "table_elements": MAX_TABLE_ELEMENTS,
     }
     pooling = ffi.pooling_new()
     for name, value in values.items():
@@ -74,5 +79,5 @@ def running_engine(settings: RuntimeConfig) -> Engine:
     try:
         return Engine(config)
     except WasmtimeError as error:
-        _log.warning("no address space for %d instances, mapping on demand: %s", settings.max_instances, error)
+        _log.warning("mapping on demand: no address space for %d slots: %s", settings.max_instances, error)
         return Engine(_code_config())

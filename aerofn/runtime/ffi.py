@@ -163,7 +163,7 @@ ASYNC_HOST_FUNCTION = CFUNCTYPE(
 KIND_STRING = wasmtime_ffi.WASMTIME_COMPONENT_STRING.value
 KIND_OPTION = wasmtime_ffi.WASMTIME_COMPONENT_OPTION.value
 KIND_RESULT = wasmtime_ffi.WASMTIME_COMPONENT_RESULT.value
-KIND_U64 = wasmtime_ffi.WASMTIME_COMPONENT_U64.value
+KIND_U32 = wasmtime_ffi.WASMTIME_COMPONENT_U32.value
 
 
 class Bytes(ctypes.Structure):
@@ -177,7 +177,7 @@ class _Result(ctypes.Structure):
 
 
 class _Of(ctypes.Union):
-    _fields_ = (("string", Bytes), ("result", _Result), ("option", c_void_p), ("u64", c_uint64))
+    _fields_ = (("string", Bytes), ("result", _Result), ("option", c_void_p), ("u32", c_uint32))
 
 
 class Value(ctypes.Structure):
@@ -204,6 +204,7 @@ class Frame(ctypes.Structure):
         ("error", c_void_p),
         ("argument", Value),
         ("result", Value),
+        ("pages", Value),
     )
 
 

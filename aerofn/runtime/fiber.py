@@ -11,13 +11,18 @@ from typing import TYPE_CHECKING
 
 from aerofn.model import Limits
 from aerofn.runtime import ffi, linker
+from aerofn.runtime.config import MAX_TABLE_ELEMENTS, MAX_TABLES
 from aerofn.runtime.host import Host
 from aerofn.runtime.linker import Ask, GuestFault
+from aerofn.runtime.surgery import PAGE
 
 if TYPE_CHECKING:
     from aerofn.runtime.components import Component
 
 MAX_PENDING_ASKS = 256  # an async guest may have several host calls under way
+
+MAX_INSTANCES = 10_000  # of core modules; the pool's bound on one component is the real one
+_INSTANTIATING, _CALLING, _MEASURING = range(3)
 
 _frames: list["_Block"] = []
 _thread_time = time.thread_time_ns
@@ -26,7 +31,7 @@ _thread_time = time.thread_time_ns
 class _Block:
     """A reusable `ffi.Frame` and the addresses of its fields."""
 
-    __slots__ = ("argument", "error", "error_at", "frame", "function", "instance", "result")
+    __slots__ = ("argument", "error", "error_at", "frame", "function", "instance", "pages", "result")
 
     def __init__(self) -> None:
         frame = self.frame = ffi.Frame()
@@ -36,14 +41,16 @@ class _Block:
         self.error_at = start + ffi.Frame.error.offset
         self.argument = start + ffi.Frame.argument.offset
         self.result = start + ffi.Frame.result.offset
+        self.pages = start + ffi.Frame.pages.offset
 
 
 class Fiber:
     """A guest's run, from its store's making to its release."""
 
     __slots__ = (
-        "_asks", "_block", "_calling", "_component", "_context", "_event", "_future", "_number", "_store",
+        "_asks", "_block", "_component", "_context", "_event", "_future", "_number", "_phase", "_store",
         "cpu_ns", "failure", "fault_error", "finished", "host", "host_calls", "last_poll_ns",
+        "memory_peak",
     )  # fmt: skip
 
     def __init__(self, component: "Component", linker_at: int, event: bytes, host: Host, limits: Limits) -> None:
@@ -57,7 +64,8 @@ class Fiber:
         self._asks: deque[Ask] = deque()
         self._component = component
         self._event = event
-        self._calling = False
+        self._phase = _INSTANTIATING
+        self.memory_peak: int | None = None  # bytes; known when the guest came to its end
         self._number = linker.enter(self)
         self._store = ffi.store_new(component.engine_at, self._number, None)
         self._context = context = ffi.store_context(self._store)
@@ -66,14 +74,13 @@ class Fiber:
         self._future = ffi.instantiate_async(linker_at, context, component.at, block.instance, block.error_at)
 
     def _confine(self, component: "Component", limits: Limits) -> None:
-        memory = (limits.memory_mb << 20) // component.memories
-        ffi.store_limiter(
-            self._store, memory, component.table_elements, 10_000, component.tables, component.memories
-        )
+        anatomy = component.anatomy
+        memory = anatomy.memory_size(limits.memory_mb << 20)
+        ffi.store_limiter(self._store, memory, MAX_TABLE_ELEMENTS, MAX_INSTANCES, MAX_TABLES, anatomy.memories)
         context = self._context
         ffi.context_set_epoch_deadline(context, 1)
         ffi.context_epoch_yield(context, 1)
-        if component.wasi:
+        if anatomy.wasi:
             ffi.context_set_wasi(context, ffi.wasi_config_new())
 
     # --- what host functions call, on the polling thread ---
@@ -111,21 +118,44 @@ class Fiber:
             if not done:
                 return False
             self._drop_future()
-            if self._calling or self._failed():
-                self._failed()
+            if self._next_phase():
                 self.finished = True
                 return True
+
+    def _next_phase(self) -> bool:
+        """Begin what comes after the future that ended; true if that was all."""
+        failed = self._failed()
+        if self._phase == _INSTANTIATING and not failed:
             self._begin_call()
+        elif self._phase == _CALLING and not failed and self._component.pages_at:
+            self._begin_measuring()
+        else:
+            if self._phase == _MEASURING:
+                self._measured()
+            return True
+        return False
 
     def _begin_call(self) -> None:
-        block = self._block
-        argument = block.frame.argument
-        ffi.put_string(argument, block.argument, self._event)
-        ffi.instance_get_func(block.instance, self._context, self._component.handle_at, block.function)
+        block, context = self._block, self._context
+        self._phase = _CALLING
+        ffi.put_string(block.frame.argument, block.argument, self._event)
+        ffi.instance_get_func(block.instance, context, self._component.handle_at, block.function)
         self._future = ffi.func_call_async(
-            block.function, self._context, block.argument, 1, block.result, 1, block.error_at
+            block.function, context, block.argument, 1, block.result, 1, block.error_at
         )
-        self._calling = True
+
+    def _begin_measuring(self) -> None:
+        block, context = self._block, self._context
+        self._phase = _MEASURING
+        ffi.instance_get_func(block.instance, context, self._component.pages_at, block.function)
+        self._future = ffi.func_call_async(block.function, context, None, 0, block.pages, 1, block.error_at)
+
+    def _measured(self) -> None:
+        self.failure = None  # the guest had already succeeded
+        pages = self._block.frame.pages
+        if pages.kind == ffi.KIND_U32:
+            self.memory_peak = pages.of.u32 * PAGE + self._component.anatomy.static_bytes
+            pages.kind = 0
 
     def _failed(self) -> bool:
         block = self._block
@@ -160,7 +190,7 @@ class Fiber:
         block = self._block
         self._failed()
         frame = block.frame
-        if self._calling:
+        if self._phase != _INSTANTIATING:
             ffi.val_delete(block.argument)
             if frame.result.kind == ffi.KIND_RESULT:
                 ffi.val_delete(block.result)

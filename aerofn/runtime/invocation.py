@@ -5,7 +5,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from aerofn.model import GuestError, Limits, Outcome, Run, Usage
+from aerofn.model import Limits, Outcome, Run, Usage
 from aerofn.runtime import verdict
 from aerofn.runtime.components import Component
 from aerofn.runtime.fiber import Fiber
@@ -143,7 +143,7 @@ class Invocation:
         usage = Usage(
             wall_ms=(time.perf_counter() - began) * 1000,
             cpu_ms=fiber.cpu_ns / 1e6,
-            memory_peak=None,
+            memory_peak=self._memory_peak(ending),
             bytes_in=len(self._event),
             bytes_out=0 if output is None else len(output),
             host_calls=fiber.host_calls,
@@ -152,7 +152,12 @@ class Invocation:
             return Run(Outcome.SUCCESS, output, None, usage)
         return Run(ending[0], None, ending[1], usage)
 
-    def _ending(self) -> tuple[bytes | None, tuple[Outcome, GuestError] | None]:
+    def _memory_peak(self, ending: verdict.Verdict | None) -> int | None:
+        if ending is not None and ending[0] is Outcome.MEMORY_LIMIT:
+            return self._limits.memory_mb << 20
+        return self._fiber.memory_peak
+
+    def _ending(self) -> tuple[bytes | None, verdict.Verdict | None]:
         fiber, limits = self._fiber, self._limits
         if fiber.fault_error is not None:
             _log.error("the host failed during a run", exc_info=fiber.fault_error)
@@ -164,7 +169,7 @@ class Invocation:
         ok, text, size = fiber.result(self._output_limit)
         if text is None:
             return None, verdict.too_large(size, self._output_limit)
-        return (text, None) if ok else (None, verdict.of_error(text, False, limits))
+        return (text, None) if ok else (None, verdict.of_error(text))
 
     def _release(self) -> None:
         if self._was_hot:

@@ -6,12 +6,13 @@ from typing import Any
 import msgspec
 
 from aerofn.model import GuestError, Limits, Outcome
+from aerofn.runtime.growth import LIMIT_FUNCTION
 
 Verdict = tuple[Outcome, GuestError]
 
 _TRAP = re.compile(r"wasm trap: (.+)")
-_ABOVE_LIMIT = re.compile(r"memory minimum size of \d+ pages exceeds memory limits|forcing trap when growing memory")
-_OUT_OF_MEMORY = re.compile(r"out of memory|memory allocation of \d+ bytes failed|MemoryError", re.IGNORECASE)
+# the guest's first memory is larger than its limit, or growing it further was refused (see `growth`)
+_ABOVE_LIMIT = re.compile(rf"memory minimum size of \d+ pages exceeds|\n\s+0: .*!{LIMIT_FUNCTION.decode()}\n")
 _NEVER_RETURNED = "failed to produce a result"
 
 
@@ -20,19 +21,16 @@ def of_failure(text: str, limits: Limits) -> Verdict:
     if _ABOVE_LIMIT.search(text):
         return memory_limit(limits)
     if _NEVER_RETURNED in text or "deadlock" in text:
-        return Outcome.TRAP, GuestError("The function never finished: it waits for something that cannot happen.",
-                                        name="Trap", stack=text)  # fmt: skip
+        message = "The function never finished: it waits for something that cannot happen."
+        return Outcome.TRAP, GuestError(message, name="Trap", stack=text)
     trap = _TRAP.search(text)
     message = trap.group(1) if trap else text.split("\n", 1)[0]
     return Outcome.TRAP, GuestError(message, name="Trap", stack=text)
 
 
-def of_error(text: bytes, full: bool, limits: Limits) -> Verdict:
-    """Of the error a function returned; `full` if its memory was at the limit."""
-    error = _guest_error(text)
-    if full and _OUT_OF_MEMORY.search(error.message):
-        return memory_limit(limits)
-    return Outcome.FUNCTION_ERROR, error
+def of_error(text: bytes) -> Verdict:
+    """Of the error that a function returned: an object with `message`, or plain text."""
+    return Outcome.FUNCTION_ERROR, _guest_error(text)
 
 
 def _guest_error(text: bytes) -> GuestError:

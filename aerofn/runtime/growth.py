@@ -1,0 +1,230 @@
+"""Making memory limits visible: a core module's `memory.grow` is replaced with a call that traps when it is refused.
+
+Wasmtime tells a guest that its memory cannot grow, and nobody else: the guest then fails in its own way,
+mostly by a trap like any other. With this, reaching the limit ends the guest at once with a trap inside a
+function of a known name, whatever language it is written in. A growth beyond the module's own declared
+maximum fails as it always did.
+
+Only functions that may contain `memory.grow` are decoded, so CPython's 18 MB take a fraction of a second.
+"""
+
+from aerofn.runtime import binary
+from aerofn.runtime.binary import Reader, UnsupportedError
+
+LIMIT_FUNCTION = b"aerofn-memory-limit"
+MEMORY_GROW = b"\x40\x00"
+
+_TYPE, _IMPORT, _FUNCTION, _MEMORY, _CODE = 1, 2, 3, 5, 10
+_I32_TO_I32 = b"\x60\x01\x7f\x01\x7f"
+
+# Immediates by opcode: n number, m memory argument, 1/4/8/16 so many bytes; opcodes not listed have none.
+_PLAIN: dict[int, str] = {
+    **dict.fromkeys((0x07, 0x08, 0x09, 0x0C, 0x0D, 0x10, 0x12, 0x14, 0x15, 0x18), "n"),
+    **dict.fromkeys((0x11, 0x13), "nn"),
+    **dict.fromkeys(range(0x20, 0x27), "n"),
+    **dict.fromkeys(range(0x28, 0x3F), "m"),
+    **dict.fromkeys((0x3F, 0x40, 0x41, 0x42, 0xD0, 0xD2, 0xD5, 0xD6), "n"),
+    0x43: "4",
+    0x44: "8",
+}
+_BLOCKS = (0x02, 0x03, 0x04, 0x06)
+_FC = {8: "nn", 9: "n", 10: "nn", 11: "n", 12: "nn", 13: "n", 14: "nn", 15: "n", 16: "n", 17: "n", 18: "n"}
+_FD = {
+    **dict.fromkeys(range(12), "m"),
+    **dict.fromkeys((12, 13), "x"),
+    **dict.fromkeys(range(21, 35), "1"),
+    **dict.fromkeys(range(84, 92), "m1"),
+    **dict.fromkeys((92, 93), "m"),
+}
+_SIZES = {"1": 1, "4": 4, "8": 8, "x": 16}
+
+
+class Module:
+    """A core module as far as it concerns memory.
+
+    Attributes:
+        wasm: the module, rewritten if it grows its memory.
+        grows: its code can grow a memory.
+        pages: the first size of each memory of its own.
+    """
+
+    def __init__(self, wasm: bytes) -> None:
+        self.pages: list[int] = []
+        self.grows = False
+        self._maximum: int | None = None
+        self._functions = 0
+        self._types = 0
+        self._sections = list(Reader(wasm, 8).sections())
+        self.wasm = wasm
+        self._read()
+        if len(self.pages) > 1:
+            self.grows = True  # perhaps: growing a second memory is limited, but not told apart
+        elif self.grows:
+            self.wasm = wasm[:8] + b"".join(self._rewritten())
+
+    def _read(self) -> None:
+        for kind, content in self._sections:
+            if kind == _TYPE:
+                self._types = _count_types(content)
+            elif kind == _IMPORT:
+                self._read_imports(Reader(content))
+            elif kind == _FUNCTION:
+                self._functions += Reader(content).number()
+            elif kind == _MEMORY:
+                self._read_memories(Reader(content))
+            elif kind == _CODE:
+                self.grows = any(_growth_points(content, *span) for span in _bodies(content))
+
+    def _read_imports(self, reader: Reader) -> None:
+        for _ in range(reader.number()):
+            reader.name()
+            reader.name()
+            kind = reader.byte()
+            if kind == 0:
+                reader.number()
+                self._functions += 1
+            elif kind == 1:
+                _value_type(reader)
+                _limits(reader)
+            elif kind == 2:
+                self._maximum = _limits(reader)[1]
+            elif kind == 3:
+                _value_type(reader)
+                reader.byte()
+            else:
+                raise UnsupportedError("import")
+
+    def _read_memories(self, reader: Reader) -> None:
+        for _ in range(reader.number()):
+            pages, self._maximum = _limits(reader)
+            self.pages.append(pages)
+
+    def _rewritten(self) -> list[bytes]:
+        index = self._functions
+        call = b"\x10" + binary.number(index)
+        parts = []
+        for kind, content in self._sections:
+            changed = content
+            if kind == _TYPE:
+                changed = binary.appended(content, _I32_TO_I32)
+            elif kind == _FUNCTION:
+                changed = binary.appended(content, binary.number(self._types))
+            elif kind == _CODE:
+                changed = binary.appended(_with_calls(content, call), self._limit_function())
+            parts.append(binary.section(kind, changed))
+        entry = b"\x01" + binary.number(index) + binary.name(LIMIT_FUNCTION)
+        parts.append(binary.section(0, binary.name(b"name") + binary.section(1, entry)))
+        return parts
+
+    def _limit_function(self) -> bytes:
+        """(delta) -> the old size, -1 beyond the module's own maximum, a trap beyond the limit."""
+        code = b"\x00"  # no locals
+        if self._maximum is not None:
+            # if (i64(memory.size) + i64(delta) > maximum) return -1
+            code += b"\x3f\x00\xad\x20\x00\xad\x7c\x42" + _signed(self._maximum) + b"\x56\x04\x40\x41\x7f\x0f\x0b"
+        # r = memory.grow(delta); if (r == -1) unreachable; return r
+        code += b"\x20\x00\x40\x00\x22\x00\x41\x7f\x46\x04\x40\x00\x0b\x20\x00\x0b"
+        return binary.name(code)
+
+
+def _signed(value: int) -> bytes:
+    out = bytearray()
+    while True:
+        byte, value = value & 0x7F, value >> 7
+        if value == 0 and not byte & 0x40:
+            out.append(byte)
+            return bytes(out)
+        out.append(byte | 0x80)
+
+
+def _limits(reader: Reader) -> tuple[int, int | None]:
+    flags = reader.number()
+    if flags > 1:
+        raise UnsupportedError("shared or 64-bit memory")
+    return reader.number(), reader.number() if flags else None
+
+
+def _value_type(reader: Reader) -> None:
+    if reader.byte() in (0x63, 0x64):
+        reader.number()
+
+
+def _count_types(content: bytes) -> int:
+    reader = Reader(content)
+    count = reader.number()
+    for _ in range(count):
+        if reader.byte() != 0x60:
+            raise UnsupportedError("type")
+        for _ in range(2):
+            for _ in range(reader.number()):
+                _value_type(reader)
+    return count
+
+
+def _bodies(content: bytes) -> list[tuple[int, int]]:
+    """Start and end of each function's body (locals and code)."""
+    reader = Reader(content)
+    spans = []
+    for _ in range(reader.number()):
+        size = reader.number()
+        spans.append((reader.at, reader.at + size))
+        reader.at += size
+    return spans
+
+
+def _with_calls(content: bytes, call: bytes) -> bytes:
+    spans = _bodies(content)
+    parts = [binary.number(len(spans))]
+    for start, end in spans:
+        body = content[start:end]
+        for at in reversed(_growth_points(content, start, end)):
+            body = body[: at - start] + call + body[at - start + 2 :]
+        parts.append(binary.name(body))
+    return b"".join(parts)
+
+
+def _growth_points(content: bytes, start: int, end: int) -> list[int]:
+    """Where `memory.grow 0` stands in a body."""
+    if content.find(MEMORY_GROW, start, end) < 0:
+        return []
+    reader = Reader(content, start, end)
+    for _ in range(reader.number()):
+        reader.number()
+        _value_type(reader)
+    points = []
+    while reader.at < end:
+        at = reader.at
+        opcode = reader.byte()
+        if opcode == 0x40 and content[at : at + 2] == MEMORY_GROW:
+            points.append(at)
+        _skip_immediates(reader, opcode)
+    return points
+
+
+def _skip_immediates(reader: Reader, opcode: int) -> None:
+    if opcode in _BLOCKS:
+        _value_type(reader) if reader.data[reader.at] in (0x63, 0x64) else reader.number()
+    elif opcode == 0x0E:  # br_table
+        for _ in range(reader.number() + 1):
+            reader.number()
+    elif opcode == 0x1C:  # select with types
+        for _ in range(reader.number()):
+            _value_type(reader)
+    elif opcode in (0xFC, 0xFD):
+        _skip(reader, (_FC if opcode == 0xFC else _FD).get(reader.number(), ""))
+    elif opcode in (0x1F, 0xFB, 0xFE):
+        raise UnsupportedError("exceptions, garbage collection or threads")
+    else:
+        _skip(reader, _PLAIN.get(opcode, ""))
+
+
+def _skip(reader: Reader, kinds: str) -> None:
+    for kind in kinds:
+        if kind == "n":
+            reader.number()
+        elif kind == "m":
+            if reader.number() & 0x40:
+                reader.number()
+            reader.number()
+        else:
+            reader.take(_SIZES[kind])
