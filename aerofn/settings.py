@@ -77,6 +77,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Events that run on this node at the same time."""
     lease_s: Seconds = 60.0
     """How long a node may hold an event beyond its time limit before another may take it."""
+    max_depth: Positive = 16
+    """Functions that may start each other in a chain; an event beyond it is dead."""
     poll_s: Seconds = 1.0
     """Longest time between two looks for due events when no wakeup comes."""
     shutdown_grace_s: Annotated[float, Meta(ge=0)] = 10.0

@@ -52,7 +52,9 @@ def _text(raw: bytes, kind: Parameter) -> str | None:
     if first == b'"':
         text = _string(raw)
         if "\0" in text:
-            raise QueryError({"code": "22021", "message": "text in PostgreSQL cannot contain the character U+0000"})
+            raise QueryError(
+                {"code": "22021", "message": "text in PostgreSQL cannot contain the character U+0000"}
+            )
         return text
     if first == b"[" and kind.array:
         return _array(raw)

@@ -62,7 +62,9 @@ class Guard:
                 return Verdict(refusal="the statement is not valid Unicode", code="22021")
             except (OSError, EOFError, TimeoutError, msgspec.DecodeError) as error:
                 await self.close()
-                log.warning("guard: a statement could not be judged", error=type(error).__name__, length=len(text))
+                log.warning(
+                    "guard: a statement could not be judged", error=type(error).__name__, length=len(text)
+                )
                 return Verdict(refusal="the statement is too complex to be checked", code="54001")
             except asyncio.CancelledError:
                 await self.close()  # its answer would be taken for the next one's

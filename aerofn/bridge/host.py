@@ -49,7 +49,9 @@ class InvocationHost:
 
     async def http_fetch(self, request: str) -> Reply:
         """Refuse: no host is granted to any function by this version of AeroFn."""
-        return False, _json.encode({"code": "egress_denied", "message": "this function may not reach any host"})
+        return False, _json.encode(
+            {"code": "egress_denied", "message": "this function may not reach any host"}
+        )
 
     def log(self, level: str, message: str) -> None:
         """Keep a line; past the cap one line says that there were more."""

@@ -46,7 +46,9 @@ class Events:
 
     async def retry(self, lease: Lease, seconds: float, error: dict[str, Any]) -> None:
         """Put an event back, due in `seconds`, with the error of this attempt kept."""
-        await self._database.execute(_Q.retry, lease.event, lease.token, seconds, _json.encode(error).decode())
+        await self._database.execute(
+            _Q.retry, lease.event, lease.token, seconds, _json.encode(error).decode()
+        )
 
     async def bury(self, lease: Lease, error: dict[str, Any]) -> None:
         """Declare an event dead; it stays until it is replayed or discarded."""

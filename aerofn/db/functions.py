@@ -6,7 +6,7 @@ and a service with thousands of functions starts as quickly as one with none.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -15,6 +15,7 @@ from aerofn.db.database import Database
 from aerofn.errors import AeroFnError, DeployError, NotFound
 from aerofn.model import Limits, Version
 
+T = TypeVar("T")
 _Q = sql.queries("functions")
 
 
@@ -133,7 +134,9 @@ class Functions:
 
     async def settled(self, name: str, version: int, seconds: float) -> VersionStatus:
         """A version's status once it is no longer `compiling`, or what it is after `seconds`."""
-        return await self._until(lambda: self.status(name, version), lambda s: s.status != "compiling", seconds)
+        return await self._until(
+            lambda: self.status(name, version), lambda s: s.status != "compiling", seconds
+        )
 
     async def all(self) -> list[dict[str, Any]]:
         """Every function, by name, as in `aerofn.functions`."""
@@ -157,7 +160,9 @@ class Functions:
 
     async def _look_up(self, name: str) -> Version:
         revision = self._revision
-        row = await self._until(lambda: self._row(name), lambda r: r["id"] or r["newest_status"] != "compiling", self._wait_s)
+        row = await self._until(
+            lambda: self._row(name), lambda r: r["id"] or r["newest_status"] != "compiling", self._wait_s
+        )
         if row["id"] is None:
             raise _no_version(name, row)
         version = self._version(name, row)
@@ -169,7 +174,9 @@ class Functions:
         row = await self._database.fetchrow(_Q.active, name)
         if row is None:
             raise NotFound(
-                f"there is no function {name!r}", hint="aerofn functions lists them", code="function_not_found"
+                f"there is no function {name!r}",
+                hint="aerofn functions lists them",
+                code="function_not_found",
             )
         return row
 
@@ -180,14 +187,18 @@ class Functions:
             function=name,
             number=row["number"],
             digest=row["digest"],
-            limits=Limits(row["timeout_ms"] or self._defaults.timeout_ms, row["memory_mb"] or self._defaults.memory_mb),
+            limits=Limits(
+                row["timeout_ms"] or self._defaults.timeout_ms, row["memory_mb"] or self._defaults.memory_mb
+            ),
             env_keys=frozenset(row["env"]),
             hosts=tuple(row["hosts"]),
             roles=None if row["roles"] is None else frozenset(row["roles"]),
             run_as=row["run_as"],
         )
 
-    async def _until(self, look: Callable[[], Awaitable[Any]], good: Callable[[Any], Any], seconds: float) -> Any:
+    async def _until(
+        self, look: Callable[[], Awaitable[Any]], good: Callable[[Any], Any], seconds: float
+    ) -> Any:
         """Look, and look again whenever the registry changes, until it is good or the time is up."""
         deadline = asyncio.get_running_loop().time() + seconds
         while True:
@@ -212,7 +223,10 @@ def _no_version(name: str, row: Any) -> DeployError:
             code=problem.get("code"),
         )
     if row["newest_status"] == "compiling":
-        return DeployError(f"function {name} is still being compiled", hint="try again in a moment", code="compiling")
+        return DeployError(
+            f"function {name} is still being compiled", hint="try again in a moment", code="compiling"
+        )
     return DeployError(
-        f"function {name} has no active version", hint="activate one: SELECT aerofn.activate_version(name, version)"
+        f"function {name} has no active version",
+        hint="activate one: SELECT aerofn.activate_version(name, version)",
     )

@@ -68,7 +68,9 @@ class Invocations:
             try:
                 await self.flush()
             except DatabaseUnavailable as error:
-                log.warning("invocation records wait for the database", waiting=len(self._waiting), error=error.detail)
+                log.warning(
+                    "invocation records wait for the database", waiting=len(self._waiting), error=error.detail
+                )
                 self._some.set()
                 await asyncio.sleep(1)
             await asyncio.sleep(_PAUSE_S)  # so that a busy node writes batches

@@ -86,4 +86,4 @@ class Listener:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(closed.wait(), _CHECK_S)
                 return
-            await connection.execute("", timeout=_CHECK_S)
+            await connection.execute(_Q.still_there, timeout=_CHECK_S)

@@ -40,7 +40,11 @@ async def read(conn: "asyncpg.Connection[Any]") -> dict[str, Login]:
     """
     try:
         rows = await conn.fetch(sql.queries("functions").logins)
-    except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError, asyncpg.InsufficientPrivilegeError) as error:
+    except (
+        asyncpg.UndefinedTableError,
+        asyncpg.InvalidSchemaNameError,
+        asyncpg.InsufficientPrivilegeError,
+    ) as error:
         raise DatabaseUnavailable(
             "AeroFn is not installed in this database, or this user may not read its logins",
             detail=str(error),

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
-from aerofn.db.logins import SERVICE, Login
+from aerofn.db.logins import Login
 from aerofn.errors import DatabaseUnavailable
 from aerofn.settings import Settings
 
@@ -53,13 +53,19 @@ async def connect_direct(settings: Settings, login: Login) -> Connection:
         password=login.password,
         timeout=10,
         statement_cache_size=0,
-        server_settings={"application_name": "aerofn node", "tcp_keepalives_idle": "10", "tcp_keepalives_count": "3"},
+        server_settings={
+            "application_name": "aerofn node",
+            "tcp_keepalives_idle": "10",
+            "tcp_keepalives_count": "3",
+        },
     )
 
 
 async def open_service_pool(settings: Settings, login: Login) -> Pool:
     """The pool for leasing, settling, the registry and records."""
-    return await _open(settings.database_url, login, settings.service_pool_size, {"application_name": "aerofn service"})
+    return await _open(
+        settings.database_url, login, settings.service_pool_size, {"application_name": "aerofn service"}
+    )
 
 
 async def open_role_pools(settings: Settings, logins: dict[str, Login]) -> dict[str, Pool]:

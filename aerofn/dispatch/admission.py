@@ -38,7 +38,9 @@ class Admission:
 
     async def _wait(self) -> None:
         if self.waiting >= self._most_waiting:
-            raise Busy("this node has as many invocations waiting as it may", retry_after=1, hint="try again shortly")
+            raise Busy(
+                "this node has as many invocations waiting as it may", retry_after=1, hint="try again shortly"
+            )
         self.waiting += 1
         try:
             await self._places.acquire()

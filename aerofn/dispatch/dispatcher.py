@@ -154,7 +154,12 @@ class Dispatcher:
         )
 
     async def _failed(
-        self, event: Event, lease: Lease, outcome: Outcome, error: GuestError | None, fields: dict[str, object]
+        self,
+        event: Event,
+        lease: Lease,
+        outcome: Outcome,
+        error: GuestError | None,
+        fields: dict[str, object],
     ) -> None:
         kept = {"attempt": event.attempt, "at": datetime.now(UTC).isoformat(), **fields}
         if event.depth > self._pace.max_depth or retry.is_final(event, outcome, error):

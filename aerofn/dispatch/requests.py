@@ -48,7 +48,9 @@ class Requests:
         self._invoker = invoker
         self._admission = admission
 
-    async def handle(self, function: str, caller: Caller, request: HttpRequest, invocation: str | None = None) -> Completed:
+    async def handle(
+        self, function: str, caller: Caller, request: HttpRequest, invocation: str | None = None
+    ) -> Completed:
         """Invoke `function` as `caller`; `invocation` is its id, made here if there is none.
 
         Raises:
@@ -60,7 +62,9 @@ class Requests:
         _check_role(version, caller)
         invocation = invocation or str(uuid.uuid4())
         event = _HttpEvent(invocation, "http", request, 1, _Sender(caller.role, caller.subject))
-        call = Call(version=version, caller=caller, payload=_json.encode(event), trigger="http", id=invocation)
+        call = Call(
+            version=version, caller=caller, payload=_json.encode(event), trigger="http", id=invocation
+        )
         async with self._admission.enter():
             return await self._invoker.invoke(call)
 

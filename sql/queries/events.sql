@@ -106,3 +106,6 @@ WHERE state = 'pending' AND run_at > now()
 SELECT count(*) FILTER (WHERE state = 'pending') AS pending, count(*) FILTER (WHERE state = 'running') AS running,
        count(*) FILTER (WHERE state = 'dead') AS dead
 FROM aerofn_internal.events
+
+-- name: still_there
+SELECT 1
