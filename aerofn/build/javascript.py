@@ -1,0 +1,73 @@
+"""Builds JavaScript and TypeScript functions: esbuild bundles them with the SDK, componentize-qjs snapshots them.
+
+The work is done in Node by `sdk/node/build.mjs`; this module prepares what it needs and tells its outcome.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from aerofn.build.built import Built, built, silent
+from aerofn.build.node import find_node, run_script
+from aerofn.build.toolchain import ensure_toolchain
+from aerofn.errors import InvalidRequest
+
+EXTENSIONS = frozenset({".js", ".mjs", ".cjs", ".ts", ".mts"})
+CONTRACT = Path("wit") / "aerofn.wit"
+
+
+def build_javascript(
+    source: Path, output: Path, *, minify: bool = False, progress: Callable[[str], None] = silent
+) -> Built:
+    """Build the component of a JavaScript or TypeScript file, with the npm packages it imports.
+
+    Args:
+        source: the author's file; packages come from the `node_modules` beside or above it.
+        output: the component's file; its directory is made.
+        minify: shorten the author's code too; stacks still point at the source.
+        progress: told what is being done, a few words each time.
+
+    Raises:
+        InvalidRequest: the toolchain is missing, or the source does not build (`code` build_failed; the
+            message starts with file:line:column where there is one).
+    """
+    started = time.perf_counter()
+    node = find_node()
+    toolchain = ensure_toolchain(node, progress)
+    progress(f"building {source.name}")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    request = {
+        "source": str(source.absolute()),
+        "output": str(output.absolute()),
+        "toolchain": str(toolchain),
+        "contract": str(contract()),
+        "minify": minify,
+    }
+    answer = json.loads(run_script(node, "build.mjs", stdin=json.dumps(request)))
+    return built(output, time.perf_counter() - started, _warnings(answer, source))
+
+
+def contract() -> Path:
+    """The contract's file: shipped with the package, or of the source tree around it."""
+    package = Path(__file__).parent.parent
+    shipped = package / "_share" / CONTRACT
+    return shipped if shipped.exists() else package.parent / CONTRACT
+
+
+def _warnings(answer: dict[str, Any], source: Path) -> list[str]:
+    if "error" in answer:
+        message, detail = answer["error"]["message"], answer["error"].get("detail")
+        raise InvalidRequest(message, detail=detail or None, hint=_hint(message, source), code="build_failed")
+    warnings: list[str] = answer["ok"]["warnings"]
+    return warnings
+
+
+def _hint(message: str, source: Path) -> str | None:
+    if "Could not resolve" in message:
+        return (
+            f"install the package in {source.parent} with npm; Node's built-in modules (fs, net …) "
+            "do not exist in the sandbox"
+        )
+    return None

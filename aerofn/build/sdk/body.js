@@ -1,0 +1,64 @@
+// What Request and Response share: a body that is held whole and can be read once. There are no
+// streams: `body` is the body's text, or null.
+
+import { fromBytes, toBytes } from "./encoding.js";
+import { parse } from "./json.js";
+
+// The body as text or bytes, with the content type it implies.
+function taken(value) {
+  if (value === undefined || value === null) return { content: null, type: null };
+  if (typeof value === "string") return { content: value, type: "text/plain;charset=UTF-8" };
+  if (value instanceof ArrayBuffer) return { content: new Uint8Array(value.slice(0)), type: null };
+  if (ArrayBuffer.isView(value)) {
+    return { content: new Uint8Array(value.buffer, value.byteOffset, value.byteLength).slice(), type: null };
+  }
+  const isForm = Object.prototype.toString.call(value) === "[object URLSearchParams]";
+  return { content: String(value), type: isForm ? "application/x-www-form-urlencoded;charset=UTF-8" : "text/plain;charset=UTF-8" };
+}
+
+export class Body {
+  #content;
+  #used = false;
+
+  constructor(value, headers) {
+    const { content, type } = taken(value);
+    this.#content = content;
+    this.headers = headers;
+    if (type !== null && !headers.has("content-type")) headers.set("content-type", type);
+  }
+
+  get bodyUsed() {
+    return this.#used;
+  }
+
+  get body() {
+    return this.#content === null ? null : this.#asText();
+  }
+
+  async text() {
+    this.#use();
+    return this.#asText();
+  }
+
+  async json() {
+    return parse(await this.text());
+  }
+
+  async bytes() {
+    this.#use();
+    return typeof this.#content === "string" ? toBytes(this.#content) : (this.#content ?? new Uint8Array(0)).slice();
+  }
+
+  async arrayBuffer() {
+    return (await this.bytes()).buffer;
+  }
+
+  #asText() {
+    return typeof this.#content === "string" ? this.#content : fromBytes(this.#content ?? new Uint8Array(0));
+  }
+
+  #use() {
+    if (this.#used) throw new TypeError("the body has already been read");
+    this.#used = true;
+  }
+}

@@ -1,0 +1,24 @@
+// Which function of the author's file is the handler, and what it is called with.
+
+const NO_ENTRY =
+  "no function to run was found: export one, for example `export async function handler(input, event) { … }`";
+
+// `handler`, else the default export, else the only exported function.
+export function findHandler(exported) {
+  for (const name of ["handler", "default"]) {
+    if (typeof exported[name] === "function") return exported[name];
+    if (typeof exported.default?.[name] === "function") return exported.default[name]; // CommonJS
+  }
+  const functions = Object.values(exported).filter((value) => typeof value === "function");
+  if (functions.length === 1) return functions[0];
+  if (functions.length === 0) throw new Error(NO_ENTRY);
+  const names = Object.keys(exported).filter((name) => typeof exported[name] === "function");
+  throw new Error(`${names.join(", ")} are exported and none is called \`handler\`: name the one to run so`);
+}
+
+// The first argument: what the event is about. The whole event is the second.
+export function inputOf(event) {
+  if (event.trigger === "http") return event.request?.body ?? {};
+  if (event.trigger === "row") return event.record ?? event.old_record;
+  return event.payload ?? {};
+}

@@ -1,0 +1,52 @@
+// What is told about an error: name, message, and a stack that points into the author's files.
+
+import { locate } from "./sourcemap.js";
+
+const FRAME = /^\s*at (?:(.*?) \()?(?:[^()\s]*:)(\d+):(\d+)\)?$/;
+
+let sourceMap = () => undefined;
+
+// `read` gives the map that the build lays beside the bundle, see node/bundle.mjs.
+export function useSourceMap(read) {
+  sourceMap = read;
+}
+
+// The engine's frames, each where the author wrote it; frames of the SDK and the engine are left out.
+export function frames(stack) {
+  const lines = [];
+  const map = sourceMap();
+  for (const text of String(stack ?? "").split("\n")) {
+    const frame = FRAME.exec(text);
+    const place = frame && map && locate(map, Number(frame[2]), Number(frame[3]));
+    if (!place) continue;
+    const where = `${place.source}:${place.line}:${place.column}`;
+    lines.push(frame[1] && frame[1] !== "<anonymous>" ? `    at ${frame[1]} (${where})` : `    at ${where}`);
+  }
+  return lines;
+}
+
+export function stackOf(error) {
+  const own = [headline(error), ...frames(error.stack)].join("\n");
+  return error.cause instanceof Error ? `${own}\nCaused by: ${stackOf(error.cause)}` : own;
+}
+
+const headline = ({ name, message }) => (message ? `${name}: ${message}` : String(name));
+
+// The error as the host takes it.
+export function describe(thrown) {
+  if (thrown instanceof Error) {
+    return {
+      name: String(thrown.name),
+      message: String(thrown.message),
+      stack: stackOf(thrown),
+      retry: thrown.retry !== false,
+    };
+  }
+  const message = typeof thrown?.message === "string" ? thrown.message : undefined;
+  return {
+    name: typeof thrown?.name === "string" ? thrown.name : "Error",
+    message: message ?? (typeof thrown === "string" ? thrown : (JSON.stringify(thrown) ?? String(thrown))),
+    stack: null,
+    retry: thrown?.retry !== false,
+  };
+}

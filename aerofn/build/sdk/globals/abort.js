@@ -1,0 +1,6 @@
+// AbortController and AbortSignal.
+
+import { AbortController, AbortSignal } from "../abort.js";
+import { provide } from "../globals.js";
+
+provide({ AbortController, AbortSignal });

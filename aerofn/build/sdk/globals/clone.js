@@ -1,0 +1,6 @@
+// structuredClone.
+
+import structuredClone from "@ungap/structured-clone";
+import { provide } from "../globals.js";
+
+provide({ structuredClone });

@@ -1,0 +1,101 @@
+// Builds one component. Reads a request from standard input and answers on standard output, both JSON:
+//
+//     {"source", "output", "toolchain", "contract", "minify"}
+//     → {"ok": {"warnings": [text, …]}}  or  {"error": {"message", "detail"}}
+
+import fs from "node:fs";
+import { createRequire } from "node:module";
+import os from "node:os";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { locate } from "../sourcemap.js";
+import { bundle } from "./bundle.mjs";
+
+const WORLD = fileURLToPath(new URL("../wit", import.meta.url));
+const FRAME = /\((?:[^()\s]*:)(\d+):(\d+)\)|at (?:[^()\s]*:)(\d+):(\d+)/;
+
+class BuildError extends Error {
+  constructor(message, detail) {
+    super(message);
+    this.detail = detail;
+  }
+}
+
+// esbuild's message as compilers print it: file:line:column: text, the line, a caret.
+function diagnostic({ text, location, notes = [] }) {
+  const extra = notes.map((note) => note.text);
+  if (!location) return [text, ...extra].join("\n");
+  const { file, line, column, lineText } = location;
+  const caret = `${" ".repeat(column)}^`;
+  return [`${file}:${line}:${column + 1}: ${text}`, `    ${lineText}`, `    ${caret}`, ...extra].join("\n");
+}
+
+async function bundled(esbuild, request) {
+  try {
+    return await bundle(esbuild, request);
+  } catch (failure) {
+    if (!failure.errors?.length) throw failure;
+    const [first, ...rest] = failure.errors.map(diagnostic);
+    throw new BuildError(first.split("\n")[0], [first, ...rest].join("\n\n"));
+  }
+}
+
+// What the top level of the author's file threw, pointing at the author's line.
+function evaluationError(failure, map) {
+  const [head, ...stack] = String(failure.message).replace(/^[\s\S]*? JavaScript module(?: evaluation)?: /, "").split("\n");
+  const frames = stack.flatMap((line) => {
+    const [, l1, c1, l2, c2] = FRAME.exec(line) ?? [];
+    const place = (l1 ?? l2) && locate(map, Number(l1 ?? l2), Number(c1 ?? c2));
+    return place ? [`${place.source}:${place.line}:${place.column}`] : [];
+  });
+  const message = head.replace(/^Error: /, "");
+  return new BuildError(frames.length > 0 ? `${frames[0]}: ${message}` : message, frames.map((at) => `at ${at}`).join("\n"));
+}
+
+// The WIT package of the build: the world, its dependencies and the contract.
+async function withWorld(contract, use) {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), "aerofn-wit-"));
+  try {
+    fs.cpSync(WORLD, folder, { recursive: true });
+    fs.copyFileSync(contract, path.join(folder, "deps", "aerofn.wit"));
+    return await use(folder);
+  } finally {
+    fs.rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function componentized(componentize, { toolchain, contract }, { code, map }) {
+  const build = (witPath) =>
+    componentize({ witPath, world: "javascript", jsSource: code, runtime: path.join(toolchain, "runtime.wasm") });
+  try {
+    const { component } = await withWorld(contract, build);
+    return component;
+  } catch (failure) {
+    throw evaluationError(failure, map);
+  }
+}
+
+function writeWhole(output, bytes) {
+  const partial = `${output}.${process.pid}.partial`;
+  fs.writeFileSync(partial, bytes);
+  fs.renameSync(partial, output);
+}
+
+async function build(request) {
+  const require = createRequire(path.join(request.toolchain, "package.json"));
+  const result = await bundled(require("esbuild"), request);
+  const { componentize } = require("componentize-qjs");
+  writeWhole(request.output, await componentized(componentize, request, result));
+  return { warnings: result.warnings.map(diagnostic) };
+}
+
+function reply(answer) {
+  fs.writeSync(1, JSON.stringify(answer));
+}
+
+try {
+  reply({ ok: await build(JSON.parse(fs.readFileSync(0, "utf8"))) });
+} catch (failure) {
+  if (!(failure instanceof BuildError)) throw failure;
+  reply({ error: { message: failure.message, detail: failure.detail } });
+}

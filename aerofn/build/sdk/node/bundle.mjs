@@ -1,0 +1,84 @@
+// The author's file, what it imports, and the SDK as one ES module with a source map inside.
+
+import fs from "node:fs";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { compact } from "./compact.mjs";
+import { featuresOf } from "./features.mjs";
+
+const SDK = fileURLToPath(new URL("..", import.meta.url));
+const COMMON = {
+  bundle: true,
+  write: false,
+  format: "esm",
+  target: "es2023",
+  legalComments: "none",
+  external: ["aerofn:function/*", "wasi:*"], // imports that the component itself has
+  logLevel: "silent",
+};
+
+// The SDK with its packages, as one text without a path of this machine in it.
+async function bundleSdk(esbuild, toolchain, features) {
+  const imports = features.map((feature) => `import "./globals/${feature}.js";`);
+  const result = await esbuild.build({
+    absWorkingDir: SDK,
+    stdin: { contents: [...imports, 'export * from "./main.js";'].join("\n"), resolveDir: SDK, sourcefile: "sdk.js" },
+    nodePaths: [path.join(toolchain, "node_modules")],
+    platform: "neutral",
+    mainFields: ["module", "main"],
+    conditions: ["react-native"], // @exodus/bytes: takes no TextEncoder for granted
+    minifySyntax: true,
+    minifyWhitespace: true,
+    ...COMMON,
+  });
+  return result.outputFiles[0].text;
+}
+
+const entryFor = (source) => `
+import { serve, turn } from "aerofn:sdk";
+import * as exported from ${JSON.stringify(`./${path.basename(source)}`)};
+export const handle = serve(exported, () => AEROFN_SOURCE_MAP);
+export { turn };
+`;
+
+// Gives the entry its SDK; without one it stays an import, for a first look at the author's code.
+function sdkAs(text) {
+  return {
+    name: "aerofn-sdk",
+    setup(build) {
+      build.onResolve({ filter: /^aerofn:sdk$/ }, ({ path }) =>
+        text === undefined ? { path, external: true } : { path: "sdk", namespace: "aerofn" },
+      );
+      build.onLoad({ filter: /^sdk$/, namespace: "aerofn" }, () => ({ contents: text, loader: "js" }));
+    },
+  };
+}
+
+async function bundleAuthor(esbuild, { source, minify }, sdk) {
+  const folder = path.dirname(source);
+  const result = await esbuild.build({
+    absWorkingDir: folder,
+    stdin: { contents: entryFor(source), resolveDir: folder, sourcefile: "aerofn:entry" },
+    plugins: [sdkAs(sdk)],
+    outfile: path.join(folder, "bundle.js"), // never written; the map's sources are relative to it
+    platform: "browser",
+    conditions: ["worker"],
+    define: { "process.env.NODE_ENV": '"production"', global: "globalThis" },
+    sourcemap: "external",
+    sourcesContent: false,
+    minify,
+    ...COMMON,
+  });
+  const text = (end) => result.outputFiles.find((file) => file.path.endsWith(end)).text;
+  return { code: text("bundle.js"), map: JSON.parse(text(".map")), warnings: result.warnings };
+}
+
+// Gives { code, map, warnings }; throws esbuild's failure with its `errors`.
+export async function bundle(esbuild, request) {
+  const author = { ...request, source: fs.realpathSync(request.source) };
+  const { code } = await bundleAuthor(esbuild, author);
+  const sdk = await bundleSdk(esbuild, request.toolchain, featuresOf(code));
+  const whole = await bundleAuthor(esbuild, author, sdk);
+  const map = compact(whole.map);
+  return { ...whole, map, code: `${whole.code}\nvar AEROFN_SOURCE_MAP = ${JSON.stringify(map)};\n` };
+}
