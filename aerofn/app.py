@@ -76,7 +76,11 @@ class Service:
         self._pools = await pool.open_role_pools(self.settings, found)
         self._service_pool = await pool.open_service_pool(self.settings, found[logins.SERVICE])
         self._compose(found[logins.SERVICE])
-        await self._run_tasks()
+        try:
+            await self._run_tasks()
+        except BaseException:
+            await self.stop()
+            raise
 
     async def stop(self) -> None:
         """Let running invocations end within the grace period, give back the rest, and close."""
@@ -156,8 +160,14 @@ class Service:
     async def _run_tasks(self) -> None:
         listening = asyncio.Event()
         self._background("listener", self.listener.run(listening))
-        async with asyncio.timeout(_START_S):
-            await listening.wait()
+        try:
+            async with asyncio.timeout(_START_S):
+                await listening.wait()
+        except TimeoutError:
+            raise DatabaseUnavailable(
+                "the connection for wakeups cannot be made",
+                hint="check AEROFN_DIRECT_DATABASE_URL: it must reach PostgreSQL itself, not a pooler",
+            ) from None
         self._background("registry", self._watch_registry())
         self._background("compiler", self._compile())
         self._background("dispatcher", self.dispatcher.run())
@@ -220,21 +230,19 @@ async def serve(settings: Settings, on_ready: Callable[[str], None] = lambda _ur
     Raises:
         AeroFnError: it could not start; says what to do.
     """
-    failed = False
-
-    def give_up() -> None:
-        nonlocal failed
-        failed = True
-        server.should_exit = True
-
-    service = Service(settings, on_failure=give_up)
+    broken = asyncio.Event()
+    service = Service(settings, on_failure=broken.set)
     await service.start()
     try:
         server = http_server(service, on_ready)
-        await server.serve()
+        serving = asyncio.create_task(server.serve())
+        watching = asyncio.create_task(broken.wait())
+        await asyncio.wait((serving, watching), return_when=asyncio.FIRST_COMPLETED)
+        server.should_exit = True
+        await serving
     finally:
         await service.stop()
-    return 1 if failed else 0
+    return 1 if broken.is_set() else 0
 
 
 class _Server(uvicorn.Server):

@@ -60,6 +60,7 @@ BEGIN
   RETURN NULL;
 END $$;
 REVOKE ALL ON FUNCTION aerofn_internal.capture_row() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION aerofn_internal.capture_row() TO aerofn_admin;
 
 -- PostgreSQL leaves virtual generated columns null in trigger rows: compute them from the others.
 CREATE OR REPLACE FUNCTION aerofn_internal.with_virtual(columns text, rec anyelement) RETURNS json
@@ -106,5 +107,6 @@ BEGIN
   RETURN NULL;
 END $$;
 REVOKE ALL ON FUNCTION aerofn_internal.capture_statement() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION aerofn_internal.capture_statement() TO aerofn_admin;
 
 RESET ROLE;

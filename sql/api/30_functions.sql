@@ -89,8 +89,8 @@ DECLARE
 BEGIN
   PERFORM aerofn_internal.check_options(register_function.name, register_function.timeout_ms, register_function.memory_mb);
   PERFORM aerofn_internal.check_wasm(register_function.wasm);
-  PERFORM aerofn_internal.check_roles(register_function.roles || register_function.run_as)
-    WHERE register_function.roles IS NOT NULL OR register_function.run_as IS NOT NULL;
+  PERFORM aerofn_internal.check_roles(register_function.roles);
+  PERFORM aerofn_internal.check_roles(ARRAY[register_function.run_as]) WHERE register_function.run_as IS NOT NULL;
   r.digest := sha256(register_function.wasm);
   INSERT INTO aerofn_internal.components VALUES (r.digest, register_function.wasm) ON CONFLICT DO NOTHING;
   INSERT INTO aerofn_internal.functions (name) VALUES (register_function.name) ON CONFLICT DO NOTHING;
