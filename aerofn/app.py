@@ -296,6 +296,7 @@ def _runtime_config(settings: Settings) -> RuntimeConfig:
         worker_threads=settings.worker_threads,
         max_output_bytes=settings.max_output_mb << 20,
         max_component_bytes=settings.max_component_mb << 20,
+        max_instances=settings.max_invocations + settings.event_concurrency,
     )
 
 

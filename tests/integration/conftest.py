@@ -1,0 +1,106 @@
+"""A whole node in the test's process, on the test's database, with every record it makes at hand."""
+
+import asyncio
+import json
+import shutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aerofn.app import Service
+from aerofn.build import build
+from aerofn.dispatch.invoker import Completed
+from aerofn.dispatch.requests import HttpRequest
+from aerofn.model import Caller, Record
+from msgspec import Raw
+
+ROOT = Path(__file__).resolve().parents[2]
+REDUCE_STOCK = ROOT / "examples" / "reduce-stock" / "reduce-stock.wasm"
+
+
+class Records:
+    """The records a node has made, and waiting for those to come."""
+
+    def __init__(self) -> None:
+        self.all: list[Record] = []
+        self._more = asyncio.Condition()
+
+    def __call__(self, record: Record) -> None:
+        self.all.append(record)
+        asyncio.ensure_future(self._tell())
+
+    async def _tell(self) -> None:
+        async with self._more:
+            self._more.notify_all()
+
+    async def until(self, number: int, which: Callable[[Record], bool] = lambda _: True) -> list[Record]:
+        """The first `number` records that fit, once there are as many."""
+        async with asyncio.timeout(30), self._more:
+            await self._more.wait_for(lambda: sum(map(which, self.all)) >= number)
+        return [record for record in self.all if which(record)]
+
+
+class Node(Service):
+    """A service that keeps its records for the test."""
+
+    def __init__(self, settings: Any, **options: Any) -> None:
+        self.records = Records()
+        super().__init__(settings, on_record=self.records, **options)
+
+    async def invoke(self, function: str, body: Any = None, caller: Caller = Caller("anon")) -> Completed:
+        """Invoke over the path that HTTP takes, with a JSON body."""
+        raw = Raw(json.dumps(body).encode())
+        request = HttpRequest(method="POST", path="", query={}, headers={}, body=raw)
+        return await self.requests.handle(function, caller, request)
+
+
+@pytest.fixture(scope="session")
+def probe(tmp_path_factory) -> bytes:
+    """The component of tests/components/probe.js."""
+    if shutil.which("node") is None:
+        pytest.skip("building JavaScript needs Node")
+    output = tmp_path_factory.mktemp("probe") / "probe.wasm"
+    build(ROOT / "tests" / "components" / "probe.js", output)
+    return output.read_bytes()
+
+
+@pytest.fixture
+def node_of(database, tmp_path_factory):
+    """Starts nodes: `async with node_of(timeout_ms=…) as node`."""
+    # Compiled components are shared by the session's tests: compiling is tested elsewhere.
+    cache = tmp_path_factory.getbasetemp() / "compiled"
+
+    @asynccontextmanager
+    async def start(env: dict[str, str] | None = None, **overrides: Any) -> AsyncIterator[Node]:
+        overrides = {"cache_dir": cache, "records_to_stdout": False, "shutdown_grace_s": 2, **overrides}
+        node = Node(database.settings(**overrides), env=env or {})
+        await node.start()
+        try:
+            yield node
+        finally:
+            await node.stop()
+
+    return start
+
+
+@pytest.fixture
+async def conn(database):
+    return await database.connect()
+
+
+@pytest.fixture
+async def shop(conn):
+    """The shop of the example: products with 100 in stock, orders that reduce-stock is attached to."""
+    await conn.execute(
+        """CREATE TABLE products (id int PRIMARY KEY, name text, stock int NOT NULL);
+        INSERT INTO products SELECT i, 'product ' || i, 100 FROM generate_series(1, 10) i;
+        CREATE TABLE orders (id bigserial PRIMARY KEY, product_id int, quantity int);
+        GRANT SELECT, UPDATE ON products TO service_role"""
+    )
+    await conn.execute("SELECT aerofn.register_function('reduce-stock', $1)", REDUCE_STOCK.read_bytes())
+    await conn.execute(
+        "SELECT aerofn.create_row_trigger('reduce-stock', 'orders', '{INSERT}', run_as => 'service_role')"
+    )
+    return conn
