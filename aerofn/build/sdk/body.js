@@ -21,7 +21,7 @@ export class Body {
   #used = false;
 
   constructor(value, headers) {
-    const { content, type } = taken(value);
+    const { content, type } = value instanceof Body ? { content: value.#content, type: null } : taken(value);
     this.#content = content;
     this.headers = headers;
     if (type !== null && !headers.has("content-type")) headers.set("content-type", type);
@@ -33,6 +33,14 @@ export class Body {
 
   get body() {
     return this.#content === null ? null : this.#asText();
+  }
+
+  // The body as the host can carry it.
+  sendable() {
+    if (this.#content === null || typeof this.#content === "string") return this.#content;
+    const text = fromBytes(this.#content);
+    if (text.includes("\ufffd")) throw new TypeError("fetch sends text only: encode binary bodies, for example in base64");
+    return text;
   }
 
   async text() {

@@ -8,7 +8,7 @@ import { demandInvocation } from "./lifetime.js";
 export class Request extends Body {
   constructor(input, init = {}) {
     const base = input instanceof Request ? input : undefined;
-    super(init.body ?? base?.body, new Headers(init.headers ?? base?.headers));
+    super(init.body ?? base, new Headers(init.headers ?? base?.headers));
     this.url = base ? base.url : String(input);
     this.method = String(init.method ?? base?.method ?? "GET").toUpperCase();
     this.signal = init.signal ?? base?.signal ?? null;
@@ -48,7 +48,7 @@ export class Response extends Body {
   }
 
   clone() {
-    return new Response(this.body, this);
+    return new Response(this, this);
   }
 }
 
@@ -68,7 +68,7 @@ export async function fetch(input, init) {
   const request = new Request(input, init);
   request.signal?.throwIfAborted();
   const { url, method } = request;
-  const sent = JSON.stringify({ url, method, headers: Object.fromEntries(request.headers), body: request.body });
+  const sent = JSON.stringify({ url, method, headers: Object.fromEntries(request.headers), body: request.sendable() });
   let answer;
   try {
     answer = JSON.parse(host.httpFetch(sent));

@@ -1,6 +1,6 @@
 // JSON between JavaScript and PostgreSQL without losing a digit.
 //
-// In: a number literal that a JavaScript number cannot hold (beyond 2^53, or with more digits than a
+// In: a number literal whose digits a JavaScript number would change (beyond 2^53, or with more digits than a
 // double has) arrives as a string of its digits; every other number as a number.
 // Out: BigInt as its digits, bytes as PostgreSQL's hex text, the rest as JSON.stringify has it.
 

@@ -42,13 +42,13 @@ async function bundled(esbuild, request) {
 
 // What the top level of the author's file threw, pointing at the author's line.
 function evaluationError(failure, map) {
-  const [head, ...stack] = String(failure.message).replace(/^[\s\S]*? JavaScript module(?: evaluation)?: /, "").split("\n");
+  const [head, ...stack] = String(failure.message).split("\n");
   const frames = stack.flatMap((line) => {
     const [, l1, c1, l2, c2] = FRAME.exec(line) ?? [];
     const place = (l1 ?? l2) && locate(map, Number(l1 ?? l2), Number(c1 ?? c2));
     return place ? [`${place.source}:${place.line}:${place.column}`] : [];
   });
-  const message = head.replace(/^Error: /, "");
+  const message = head.replace(/^.*JavaScript module[^:]*: /, "").replace(/^Error: /, "");
   return new BuildError(frames.length > 0 ? `${frames[0]}: ${message}` : message, frames.map((at) => `at ${at}`).join("\n"));
 }
 

@@ -2,7 +2,7 @@
 
 import { decodeNumbers, encodeLine } from "../sourcemap.js";
 
-const isAuthors = (source) => !source.startsWith("aerofn:");
+const isAuthors = (source) => !/^(?:\.\/)?aerofn:/.test(source);
 
 // In packages the line is enough.
 function thinned(segments, sources) {

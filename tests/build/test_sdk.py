@@ -1,0 +1,342 @@
+"""What a function's code can rely on, each promise tried in a real component (functions/*.js)."""
+
+import re
+import uuid
+from typing import Any
+
+import pytest
+
+from aerofn.model import Outcome, Run
+from tests.build.conftest import Call, FakeHost, Functions, output
+
+JSON_ANSWER = (True, {"status": 200, "headers": {"content-type": "application/json"}, "body": '{"a":1}'})
+
+
+def error_of(run: Run) -> Any:
+    assert run.outcome is Outcome.FUNCTION_ERROR
+    assert run.error is not None
+    return run.error
+
+
+# -- the handler and its input -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("event", "expected"),
+    [
+        ({"trigger": "http", "request": {"body": {"case": "echo"}}}, {"case": "echo"}),
+        (
+            {"trigger": "row", "type": "INSERT", "record": {"case": "echo"}, "old_record": None},
+            {"case": "echo"},
+        ),
+        (
+            {"trigger": "row", "type": "DELETE", "record": None, "old_record": {"case": "echo"}},
+            {"case": "echo"},
+        ),
+        ({"trigger": "schedule", "payload": {"case": "echo"}}, {"case": "echo"}),
+    ],
+)
+async def test_input(language: Call, event: dict[str, Any], expected: Any) -> None:
+    assert output(await language.event(event)) == expected
+
+
+async def test_event_is_the_second_argument(language: Call) -> None:
+    assert output(await language("eventOf")) == {"trigger": "invoke", "payload": {"case": "eventOf"}}
+
+
+async def test_results(language: Call) -> None:
+    assert output(await language("nothing")) is None
+    run = await language("returnBig")
+    assert run.output == (
+        b'{"big":1180591620717411303424,"bytes":"\\\\x01ab","at":"1970-01-01T00:00:00.000Z","nan":null}'
+    )
+
+
+async def test_every_invocation_starts_from_the_top_levels_end(language: Call) -> None:
+    for _ in range(2):
+        assert output(await language("fresh")) == [1, "at the top level"]
+
+
+async def test_errors(language: Call) -> None:
+    error = error_of(await language("throwError"))
+    assert (error.name, error.message, error.retry) == ("RangeError", "too much", False)
+    assert re.fullmatch(
+        r"RangeError: too much\n    at throwError \(language\.js:\d+:\d+\)\n    at handler \(language\.js:\d+:\d+\)",
+        error.stack,
+    )
+    text = error_of(await language("throwText"))
+    assert (text.name, text.message, text.stack, text.retry) == ("Error", "just text", None, True)
+    odd = error_of(await language("throwObject"))
+    assert (odd.name, odd.message, odd.retry) == ("Odd", "an object", False)
+    assert "\nCaused by: Error: inner\n    at " in error_of(await language("throwCause")).stack
+
+
+async def test_handler_that_never_ends_waiting(language: Call) -> None:
+    assert (
+        error_of(await language("stuck")).message
+        == "the handler waits for a promise that nothing will ever settle"
+    )
+
+
+# -- db ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("literal", "expected"),
+    [
+        ("9007199254740992", 9007199254740992),
+        ("9007199254740993", "9007199254740993"),
+        ("-9223372036854775808", "-9223372036854775808"),
+        ("9223372036854775807", "9223372036854775807"),
+        ("0.1", 0.1),
+        ("0.10000000000000000000", 0.1),
+        ("123456789.123456789123", "123456789.123456789123"),
+        ("1.50000000000000000000", 1.5),
+        ("100000000000000000000000", 1e23),
+        ("0.000012345678901234568", 1.2345678901234568e-05),
+        ("1.7976931348623157e+308", 1.7976931348623157e308),
+        ("-0.00000000000000000000", 0),
+        ('"12345678901234567890"', "12345678901234567890"),
+        ('[1, 12345678901234567891, {"n": 3}]', [1, "12345678901234567891", {"n": 3}]),
+    ],
+)
+async def test_numbers_keep_their_digits(language: Call, literal: str, expected: Any) -> None:
+    answer = b'{"rows":[{"value":%s}],"rowCount":1}' % literal.encode()
+    result = output(await language("query", FakeHost(query=(True, answer)), sql="select", params=[]))
+    assert result["rows"] == [{"value": expected}]
+    assert isinstance(result["rows"][0]["value"], type(expected)) or isinstance(expected, int | float)
+
+
+async def test_query(language: Call) -> None:
+    host = FakeHost(query=(True, {"rows": [{"id": 1}, {"id": 2}], "rowCount": 2}))
+    result = output(await language("query", host, sql="select $1", params=["é"]))
+    assert (result["first"], result["rowCount"], len(result["rows"])) == ({"id": 1}, 2, 2)
+    assert host.queries == [("select $1", '["é"]')]
+
+
+async def test_parameters(language: Call) -> None:
+    host = FakeHost()
+    output(await language("parameters", host))
+    assert host.queries[0][1] == (
+        '["1970-01-01T00:00:00.000Z","\\\\x00ff",12345678901234567890,null,"NaN","-Infinity",1.5,"é",'
+        '{"at":"1970-01-01T00:00:00.000Z","big":1,"list":[null,2]},[1,null],true]'
+    )
+
+
+async def test_query_errors(language: Call) -> None:
+    fields = {
+        "code": "23505",
+        "message": "duplicate key",
+        "detail": "Key (id)=(1)",
+        "constraint": "orders_pkey",
+    }
+    caught = output(await language("queryError", FakeHost(query=(False, fields))))
+    del fields["message"]
+    assert caught == {"isError": True, "isPgError": True, "name": "PgError", **fields}
+    error = error_of(
+        await language("queryErrorUncaught", FakeHost(query=(False, {"message": "no such table"})))
+    )
+    assert (error.name, error.message, error.retry) == ("PgError", "no such table", True)
+    assert "at queryErrorUncaught (language.js:" in error.stack
+    assert "params must be an array" in error_of(await language("badParameters")).message
+
+
+async def test_queries_together(language: Call) -> None:
+    host = FakeHost()
+    assert output(await language("together", host)) == [0, 0, 0]
+    assert [params for _, params in host.queries] == ["[1]", "[2]", "[3]"]
+
+
+# -- console, env, clocks, randomness ------------------------------------------------------------------
+
+
+async def test_console(language: Call) -> None:
+    host = FakeHost()
+    output(await language("log", host))
+    error = host.logs.pop(3)
+    assert error[0] == "error"
+    assert re.match(r"TypeError: wrong\n    at log \(language\.js:\d+:\d+\)", error[1])
+    assert host.logs == [
+        ("info", "plain 1 true null undefined 10n"),
+        ("debug", "{ a: 1, b: 'x', c: [ 1, 2, { d: [Object] } ] }"),
+        ("warn", 'tea has 4.5 of 7, {"a":1} and 100% more'),
+        (
+            "info",
+            "[\n  Map(1) { 'k' => Set(1) { 1 } },\n  1970-01-01T00:00:00.000Z,\n  /x/g,\n  [class: Tea],\n"
+            "  [Function: brew],\n  Symbol(s)\n]",
+        ),
+        ("info", "{ name: 'ring', self: [Circular] }"),
+        ("info", f"{{\n  long: '{'x' * 60}',\n  other: '{'y' * 30}'\n}}"),
+        ("info", "Order { id: 1 } [Object: null prototype] {} [] {} it's [ \"it's\" ] -0"),
+        ("info", "group"),
+        ("info", "  inner\n  line"),
+        ("error", "Assertion failed: sums"),
+        ("info", "default: 1"),
+    ]
+
+
+async def test_env(language: Call) -> None:
+    host = FakeHost()
+    host.environment = {"KEY": "value"}
+    assert output(await language("env", host)) == {
+        "key": "value",
+        "got": "value",
+        "missing": "none",
+        "has": True,
+    }
+
+
+async def test_randomness_is_new_in_every_invocation(language: Call) -> None:
+    drawn = [output(await language("random")) for _ in range(4)]
+    assert len({tuple(one["numbers"]) for one in drawn}) == 4
+    assert len({tuple(one["bytes"]) for one in drawn}) == 4
+    assert {uuid.UUID(one["uuid"]).version for one in drawn} == {4}
+    assert all(0 <= number < 1 for one in drawn for number in one["numbers"])
+
+
+async def test_time_stands_still_while_building_and_runs_in_an_invocation(language: Call) -> None:
+    first, second = [output(await language("topLevel")) for _ in range(2)]
+    assert first["topNow"] == [0, 0, 0]
+    assert first["topRandom"] == second["topRandom"]
+    assert 1_700_000_000_000 < first["now"] <= second["now"]
+    assert first["isDate"]
+
+
+async def test_timers(language: Call) -> None:
+    order = ["micro", "after microtasks", "soon", "late"]
+    assert output(await language("timers")) == {"order": order, "ticks": 3, "waited": True}
+    host = FakeHost()
+    assert output(await language("timerError", host)) == "done"
+    assert host.logs[0][1].startswith("Uncaught Error: in timer\n    at language.js:")
+
+
+# -- the web platform ----------------------------------------------------------------------------------
+
+
+async def test_fetch(platform: Call) -> None:
+    host = FakeHost(fetch=JSON_ANSWER)
+    init = {"method": "post", "headers": {"X-A": "1"}, "body": "text"}
+    assert output(await platform("fetch", host, url="https://a.example/x", init=init)) == {
+        "ok": True,
+        "status": 200,
+        "type": "application/json",
+        "headers": [["content-type", "application/json"]],
+        "json": {"a": 1},
+        "text": '{"a":1}',
+        "used": True,
+    }
+    headers = {"content-type": "text/plain;charset=UTF-8", "x-a": "1"}
+    assert host.requests == [
+        {"url": "https://a.example/x", "method": "POST", "headers": headers, "body": "text"}
+    ]
+
+
+async def test_fetch_bodies(platform: Call) -> None:
+    host = FakeHost(fetch=JSON_ANSWER)
+    output(await platform("fetchBody", host))
+    assert [(one["method"], one["url"], one["body"]) for one in host.requests] == [
+        ("POST", "https://a.example/form", "a=1+2&b=%C3%A9"),
+        ("PUT", "https://a.example/json", '{"a":1}'),
+        ("POST", "https://a.example/bytes", "héllo"),
+    ]
+    assert host.requests[0]["headers"]["content-type"].startswith("application/x-www-form-urlencoded")
+    assert host.requests[2]["headers"] == {"x-b": "2"}
+
+
+async def test_fetch_failures(platform: Call) -> None:
+    refused = FakeHost(fetch=(False, {"code": "egress_denied", "message": "the host is not allowed"}))
+    assert output(await platform("fetchFails", refused)) == {
+        "name": "TypeError",
+        "message": "fetch GET https://refused.example/ failed: the host is not allowed",
+        "code": "egress_denied",
+    }
+    host = FakeHost(fetch=JSON_ANSWER)
+    assert (
+        output(await platform("fetchGetBody", host))["message"] == "fetch: a GET request cannot have a body"
+    )
+    assert output(await platform("fetchBinary", host))["message"].startswith("fetch sends text only")
+    assert host.requests == []
+    assert output(await platform("fetchTwice", host))["message"] == "the body has already been read"
+
+
+async def test_http(platform: Call) -> None:
+    host = FakeHost(fetch=JSON_ANSWER)
+    assert output(await platform("http", host)) == {"got": {"a": 1}, "posted": 200, "body": '{"a":1}'}
+    assert host.requests[1]["body"] == '{"name":"tea"}'
+    assert host.requests[1]["headers"] == {"content-type": "application/json"}
+    assert output(await platform("arrayBuffer", host)) == b'{"a":1}'.hex()
+
+
+async def test_headers_and_responses(platform: Call) -> None:
+    assert output(await platform("headers")) == {"all": [["x-a", "1, 2"]], "has": True, "none": None}
+    assert "is not a header name" in output(await platform("badHeader"))["message"]
+    made = {"content-type": "text/plain;charset=UTF-8", "x-made": "yes"}
+    assert output(await platform("response")) == {"statusCode": 201, "headers": made, "body": "made"}
+    json_headers = {"content-type": "application/json"}
+    assert output(await platform("responseJson")) == {
+        "statusCode": 202,
+        "headers": json_headers,
+        "body": '{"ok":true}',
+    }
+
+
+async def test_abort(platform: Call) -> None:
+    host = FakeHost(fetch=JSON_ANSWER)
+    result = output(await platform("abort", host))
+    assert (result["before"]["name"], result["late"]["name"], result["ready"]) == (
+        "AbortError",
+        "TimeoutError",
+        200,
+    )
+    assert len(host.requests) == 1
+
+
+async def test_crypto(platform: Call) -> None:
+    digests = output(await platform("digest"))
+    assert digests["SHA-1"] == "a9993e364706816aba3e25717850c26c9cd0d89d"
+    assert digests["SHA-256"] == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert [len(digests[name]) for name in ("SHA-384", "SHA-512")] == [96, 128]
+    mac = output(await platform("hmac"))
+    assert mac["signature"] == "8b5f48702995c1598c573db1e21866a9b825d4a794d169d7060a03605796360b"
+    assert (mac["good"], mac["bad"], mac["jwk"]["k"], mac["jwk"]["alg"]) == (True, False, "c2VjcmV0", "HS256")
+    assert [one["name"] for one in output(await platform("cryptoRefused"))] == [
+        "NotSupportedError",
+        "NotSupportedError",
+        "InvalidAccessError",
+        "InvalidAccessError",
+        "TypeMismatchError",
+        "QuotaExceededError",
+    ]
+
+
+async def test_encoding(platform: Call) -> None:
+    sample = "aé€😀"
+    assert output(await platform("encoding")) == {
+        "hex": sample.encode().hex(),
+        "back": sample,
+        "streamed": sample,
+        "loose": "a\ufffdb",
+        "lone": "efbfbd",
+        "bom": "a",
+        "into": {"read": 1, "written": 2},
+        "base64": ["aGk=", "hi"],
+    }
+    assert output(await platform("strict"))["name"] == "TypeError"
+    assert output(await platform("unknownEncoding"))["name"] == "RangeError"
+
+
+async def test_url(platform: Call) -> None:
+    href = "https://user:pw@xn--exmple-cua.com:8443/a/b%20c?x=1&y=+&q=%C3%BC%26#h"
+    result = output(await platform("url"))
+    assert (result["href"], result["json"]) == (href, f'{{"url":"{href}"}}')
+    assert (result["host"], result["y"], result["can"]) == ("xn--exmple-cua.com:8443", " ", False)
+    assert output(await platform("params")) == ["1", "3", "x=1+2"]
+
+
+async def test_structured_clone(platform: Call) -> None:
+    assert output(await platform("clone")) == [True, 5, 1, True, 2]
+
+
+async def test_a_start_costs_little_memory(functions: Functions, language: Call) -> None:
+    run = await language("echo")
+    assert run.usage.memory_peak is None or run.usage.memory_peak < 4 << 20
