@@ -1,0 +1,51 @@
+"""An answer to an HTTP request, ready to be sent."""
+
+import math
+from typing import Any
+
+import msgspec
+from starlette.types import Send
+
+from aerofn.errors import AeroFnError, Busy
+
+Headers = list[tuple[bytes, bytes]]
+
+JSON = (b"content-type", b"application/json")
+_json = msgspec.json.Encoder()
+_WITHOUT_LENGTH = frozenset({204, 304})
+_WAIT_AND_RETRY = frozenset({429, 503})
+
+
+class Answer:
+    """Status, headers and the whole body; `content-length` is added when it is sent."""
+
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(self, status: int, body: bytes, headers: Headers) -> None:
+        self.status = status
+        self.body = body
+        self.headers = headers
+
+    async def send(self, send: Send) -> None:
+        """Send it as the one answer of a request."""
+        headers = self.headers
+        if self.status not in _WITHOUT_LENGTH:
+            headers = [*headers, (b"content-length", b"%d" % len(self.body))]
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        await send({"type": "http.response.body", "body": self.body})
+
+
+def json_answer(value: Any, status: int = 200) -> Answer:
+    """`value` as JSON; times as ISO 8601."""
+    return Answer(status, _json.encode(value), [JSON])
+
+
+def error_answer(error: AeroFnError) -> Answer:
+    """An error as clients see it, with the headers that go with its status."""
+    answer = json_answer(error.body(), error.status)
+    if error.status in _WAIT_AND_RETRY:
+        seconds = error.retry_after if isinstance(error, Busy) else 1
+        answer.headers.append((b"retry-after", b"%d" % math.ceil(seconds)))
+    elif error.status == 401:
+        answer.headers.append((b"www-authenticate", b'Bearer realm="aerofn", error="invalid_token"'))
+    return answer

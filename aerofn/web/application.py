@@ -1,0 +1,68 @@
+"""The HTTP application: its routes, and what they need of the layers below."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from starlette.applications import Starlette
+from starlette.routing import Route
+from starlette.types import ASGIApp, Lifespan
+
+from aerofn.db.functions import Functions
+from aerofn.dispatch.requests import Requests
+from aerofn.settings import Settings
+from aerofn.web.auth import Tokens
+from aerofn.web.deploy import Deploy
+from aerofn.web.endpoint import Endpoint
+from aerofn.web.envelope import Envelope
+from aerofn.web.invoke import METHODS, Invoke
+from aerofn.web.manage import Manage
+from aerofn.web.probes import Probes
+
+
+@dataclass(frozen=True)
+class Ports:
+    """What the routes need; the composition root hands it over.
+
+    Args:
+        ready: why the node cannot take work; empty when it can.
+        metrics: body and content type.
+    """
+
+    settings: Settings
+    requests: Requests
+    functions: Functions
+    ready: Callable[[], Awaitable[list[str]]]
+    metrics: Callable[[], tuple[bytes, str]]
+
+
+class _Application(Starlette):
+    """Starlette with one layer around the routes instead of its own, which cost more and answer in plain text."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return Envelope(self.router)
+
+
+def create(ports: Ports, lifespan: Lifespan[Starlette]) -> Starlette:
+    """The application; `lifespan` runs around it."""
+    application = _Application(routes=_routes(ports), lifespan=lifespan)
+    application.router.redirect_slashes = False
+    return application
+
+
+def _routes(ports: Ports) -> list[Route]:
+    tokens = Tokens(ports.settings)
+    invoke = Invoke(ports.requests, tokens, ports.settings)
+    deploy = Deploy(ports.functions, tokens, ports.settings)
+    manage = Manage(ports.functions, tokens)
+    probes = Probes(ports.ready, ports.metrics)
+    return [
+        Route("/functions/v1/deploy", Endpoint(POST=deploy.post)),
+        Route("/functions/v1/{name}", invoke, methods=METHODS),
+        Route("/functions/v1/{name}/{path:path}", invoke, methods=METHODS),
+        Route("/manage/v1/functions", Endpoint(GET=manage.list)),
+        Route("/manage/v1/functions/{name}", Endpoint(GET=manage.show, DELETE=manage.drop)),
+        Route("/manage/v1/functions/{name}/activate", Endpoint(POST=manage.activate)),
+        Route("/healthz", Endpoint(GET=probes.health)),
+        Route("/readyz", Endpoint(GET=probes.readiness)),
+        Route("/metrics", Endpoint(GET=probes.metrics)),
+    ]

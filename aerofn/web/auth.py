@@ -1,0 +1,156 @@
+"""Who calls: from a JSON Web Token to a database role and its claims.
+
+No token is the anonymous caller. A token that is there and not valid is refused, never ignored.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jwt
+import msgspec
+
+from aerofn.errors import InvalidToken, NotAllowed
+from aerofn.model import Caller
+from aerofn.settings import Settings
+from aerofn.web.keys import AnyOf, Keys, SharedSecret
+
+_json = msgspec.json.Encoder()
+_FOREVER = float("inf")
+_LONGEST = 16 * 1024
+_KEPT = 4096
+
+
+class Tokens:
+    """Verifies tokens. One that was verified is kept until it expires, so that it costs one lookup.
+
+    Args:
+        clock: seconds since 1970.
+        kept: how many tokens are kept.
+    """
+
+    def __init__(
+        self, settings: Settings, *, clock: Callable[[], float] = time.time, kept: int = _KEPT
+    ) -> None:
+        self._settings = settings
+        self._keys = AnyOf(_sources(settings))
+        self._clock = clock
+        self._most_kept = kept
+        self._kept: dict[str, tuple[Caller, float]] = {}
+        self._anonymous = Caller(settings.anon_role, {"role": settings.anon_role})
+
+    async def caller(self, headers: dict[str, str]) -> Caller:
+        """Who sent a request with these headers.
+
+        Raises:
+            InvalidToken: there is a token, and it is not valid.
+            NotAllowed: its role is not one of this service's.
+        """
+        token = _token(headers)
+        if token is None:
+            return self._anonymous
+        kept = self._kept.get(token)
+        if kept is not None and self._clock() < kept[1]:
+            return kept[0]
+        return await self._verified(token)
+
+    async def admin(self, headers: dict[str, str]) -> Caller:
+        """Who sent a request that only the admin role may send.
+
+        Raises:
+            InvalidToken: there is no token, or none that is valid.
+            NotAllowed: its role is another.
+        """
+        role = self._settings.admin_role
+        if _token(headers) is None:
+            raise InvalidToken(
+                "this needs a token", hint=f"send Authorization: Bearer with a token of role {role}"
+            )
+        caller = await self.caller(headers)
+        if caller.role != role:
+            raise NotAllowed(f"role {caller.role!r} may not do this", hint=f"use a token of role {role}")
+        return caller
+
+    async def _verified(self, token: str) -> Caller:
+        self._kept.pop(token, None)
+        claims = await self._claims(token)
+        caller = Caller(self._role(claims), claims)
+        if len(self._kept) >= self._most_kept:
+            del self._kept[next(iter(self._kept))]  # the one kept longest
+        self._kept[token] = caller, float(claims.get("exp", _FOREVER))
+        return caller
+
+    async def _claims(self, token: str) -> dict[str, Any]:
+        if len(token) > _LONGEST:
+            raise InvalidToken(f"the token is longer than {_LONGEST} characters")
+        try:
+            key, algorithms = await self._keys.find(jwt.get_unverified_header(token))
+            claims: dict[str, Any] = jwt.decode(
+                token,
+                key,
+                algorithms=list(algorithms),
+                audience=self._settings.jwt_audience,
+                issuer=self._settings.jwt_issuer,
+                # iat says when it was issued, not from when on it holds: a clock a little ahead is no attack.
+                options={"verify_aud": self._settings.jwt_audience is not None, "verify_iat": False},
+            )
+        except (jwt.PyJWTError, ValueError, RecursionError) as error:
+            raise InvalidToken("the token is not valid", detail=_reason(error)) from None
+        _check_text(claims)
+        return claims
+
+    def _role(self, claims: dict[str, Any]) -> str:
+        role = claims.get("role")
+        if not isinstance(role, str):
+            raise InvalidToken(
+                "the token has no role", hint="its claim role names the database role to act as"
+            )
+        if role not in self._settings.roles:
+            raise NotAllowed(
+                f"role {role!r} is not one that callers may act as",
+                hint="roles of this service: " + ", ".join(self._settings.roles),
+            )
+        return role
+
+
+def _sources(settings: Settings) -> list[Keys]:
+    return [SharedSecret(settings.jwt_secret)] if settings.jwt_secret is not None else []
+
+
+def _token(headers: dict[str, str]) -> str | None:
+    authorization = headers.get("authorization")
+    if authorization is None:
+        return headers.get("apikey")
+    scheme, _, token = authorization.partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise InvalidToken(
+            "the Authorization header holds no token", hint="write Authorization: Bearer <token>"
+        )
+    return token.strip()
+
+
+def _reason(error: Exception) -> str | None:
+    return str(error) if isinstance(error, jwt.PyJWTError) else None
+
+
+def _check_text(claims: dict[str, Any]) -> None:
+    """Refuse claims that PostgreSQL could not hold as text.
+
+    Raises:
+        InvalidToken: a NUL character, half a surrogate pair, or nesting without end.
+    """
+    try:
+        _json.encode(claims)
+        bad = _has_nul(claims)
+    except (UnicodeEncodeError, OverflowError, RecursionError):
+        bad = True
+    if bad:
+        raise InvalidToken("the token's claims have characters that PostgreSQL cannot hold")
+
+
+def _has_nul(value: Any) -> bool:
+    if isinstance(value, str):
+        return "\0" in value
+    if isinstance(value, dict):
+        return any(_has_nul(name) or _has_nul(inner) for name, inner in value.items())
+    return isinstance(value, list) and any(_has_nul(inner) for inner in value)

@@ -1,0 +1,110 @@
+"""What surrounds every HTTP request: its invocation id, CORS, and errors as JSON.
+
+Plain ASGI, and the only layer between the server and the routes: an invocation passes here.
+"""
+
+import uuid
+from http import HTTPStatus
+
+import structlog
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from aerofn.errors import AeroFnError
+from aerofn.web import cors
+from aerofn.web.answer import Answer, error_answer, json_answer
+from aerofn.web.client import ClientGone
+
+log = structlog.get_logger(__name__)
+INVOCATION_ID = b"x-aerofn-invocation-id"
+_SCOPE_KEY = "aerofn.invocation_id"
+
+
+def invocation_id(scope: Scope) -> str:
+    """The id of this request: of the invocation's record, if it asks for one."""
+    return str(scope[_SCOPE_KEY])
+
+
+class Envelope:
+    """Runs `app` inside of it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; whatever `app` raises is answered too."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        scope[_SCOPE_KEY] = str(uuid.uuid4())
+        sealing = _Sealing(send, scope[_SCOPE_KEY])
+        try:
+            if scope["method"] == "OPTIONS":
+                await _preflight(scope).send(sealing)
+            else:
+                await self._app(scope, receive, sealing)
+        except ClientGone:
+            return
+        except Exception as error:
+            answer = _answer_to(error, scope)
+            if sealing.started:
+                raise  # too late for an answer: the server closes the connection
+            await answer.send(sealing)
+
+
+class _Sealing:
+    """Puts onto an answer the headers that every answer has."""
+
+    __slots__ = ("_id", "_send", "started")
+
+    def __init__(self, send: Send, invocation: str) -> None:
+        self._send = send
+        self._id = invocation.encode()
+        self.started = False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.started = True
+            headers = [*message["headers"], (INVOCATION_ID, self._id)]
+            # A function may answer CORS itself, as a Supabase function does; twice would break the browser.
+            names = {name for name, _ in headers}
+            headers += [h for h in (cors.ALLOW_ORIGIN, cors.EXPOSE_HEADERS) if h[0] not in names]
+            message["headers"] = headers
+        await self._send(message)
+
+
+def _preflight(scope: Scope) -> Answer:
+    requested = [v for name, v in scope["headers"] if name == b"access-control-request-headers"]
+    return cors.preflight(b", ".join(requested))
+
+
+def _answer_to(error: Exception, scope: Scope) -> Answer:
+    if isinstance(error, HTTPException):
+        return _routing_answer(error, scope)
+    if isinstance(error, AeroFnError):
+        return error_answer(error)
+    log.error(
+        "request failed",
+        invocation_id=invocation_id(scope),
+        method=scope["method"],
+        path=scope["path"],
+        exc_info=error,
+    )
+    return error_answer(
+        AeroFnError("the service failed on this request", hint=f"its log has it under {invocation_id(scope)}")
+    )
+
+
+def _routing_answer(error: HTTPException, scope: Scope) -> Answer:
+    """What the router refuses: no such path, or not with this method."""
+    allow = (error.headers or {}).get("Allow", "")
+    body = {
+        "code": "method_not_allowed" if error.status_code == 405 else "not_found",
+        "message": f"{HTTPStatus(error.status_code).phrase}: {scope['method']} {scope['path']}",
+        "detail": None,
+        "hint": f"this path answers to {allow}" if allow else "docs/http-api.md lists the paths",
+    }
+    answer = json_answer(body, error.status_code)
+    if allow:
+        answer.headers.append((b"allow", allow.encode()))
+    return answer

@@ -1,0 +1,78 @@
+"""`/manage/v1/functions`: list, show, drop and activate. For the admin role."""
+
+import msgspec
+from starlette.requests import Request
+
+from aerofn.db.functions import Functions
+from aerofn.errors import InvalidRequest, NotFound
+from aerofn.web.answer import Answer, json_answer
+from aerofn.web.auth import Tokens
+from aerofn.web.client import headers_of, read_body
+from aerofn.web.invoke import check_name
+
+_MOST_BYTES = 64 * 1024
+
+
+class _Activation(msgspec.Struct, forbid_unknown_fields=True):
+    # The registry's numbers are PostgreSQL integers.
+    version: int = msgspec.field()
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.version < 1 << 31:
+            raise ValueError("no version has this number")
+
+
+class Manage:
+    """The registry over HTTP. Every method raises InvalidToken or NotAllowed if the caller may not use it."""
+
+    def __init__(self, functions: Functions, tokens: Tokens) -> None:
+        self._functions = functions
+        self._tokens = tokens
+
+    async def list(self, request: Request) -> Answer:
+        """Every function, by name."""
+        await self._tokens.admin(headers_of(request.scope))
+        return json_answer(await self._functions.all())
+
+    async def show(self, request: Request) -> Answer:
+        """One function.
+
+        Raises:
+            NotFound: there is none of that name.
+        """
+        name = await self._admitted(request)
+        for function in await self._functions.all():
+            if function["name"] == name:
+                return json_answer(function)
+        raise NotFound(f"there is no function {name!r}", code="function_not_found")
+
+    async def drop(self, request: Request) -> Answer:
+        """Remove a function.
+
+        Raises:
+            NotFound, Conflict: there is none, or something still starts it.
+        """
+        await self._functions.drop(await self._admitted(request))
+        return Answer(204, b"", [])
+
+    async def activate(self, request: Request) -> Answer:
+        """Make a version the one that runs: `{"version": 3}`.
+
+        Raises:
+            InvalidRequest: the body names no version.
+            NotFound, Conflict: there is none, or it is not ready.
+        """
+        name = await self._admitted(request)
+        body = await read_body(request.receive, headers_of(request.scope), _MOST_BYTES)
+        try:
+            number = msgspec.json.decode(body, type=_Activation).version
+        except (msgspec.MsgspecError, RecursionError) as error:
+            raise InvalidRequest(
+                "the body names no version", detail=str(error), hint='send {"version": 3}'
+            ) from None
+        await self._functions.activate(name, number)
+        return json_answer({"name": name, "version": number, "active": True})
+
+    async def _admitted(self, request: Request) -> str:
+        await self._tokens.admin(headers_of(request.scope))
+        return check_name(request.path_params["name"])

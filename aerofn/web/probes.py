@@ -1,0 +1,48 @@
+"""What the platform around a node asks it: is it alive, is it ready, what are its metrics."""
+
+from collections.abc import Awaitable, Callable
+
+from starlette.requests import Request
+
+from aerofn.errors import Busy
+from aerofn.web.answer import Answer, json_answer
+
+
+class Probes:
+    """Health, readiness and metrics. They need no token: let only the platform reach them."""
+
+    def __init__(
+        self, ready: Callable[[], Awaitable[list[str]]], metrics: Callable[[], tuple[bytes, str]]
+    ) -> None:
+        self._ready = ready
+        self._metrics = metrics
+
+    async def health(self, request: Request) -> Answer:
+        """200 for as long as the event loop turns."""
+        return json_answer({"status": "ok"})
+
+    async def readiness(self, request: Request) -> Answer:
+        """200 when the node can take work.
+
+        Raises:
+            NotReady: it cannot; says why.
+        """
+        reasons = await self._ready()
+        if reasons:
+            raise NotReady(reasons)
+        return json_answer({"status": "ready"})
+
+    async def metrics(self, request: Request) -> Answer:
+        """Prometheus' text."""
+        body, content_type = self._metrics()
+        return Answer(200, body, [(b"content-type", content_type.encode())])
+
+
+class NotReady(Busy):
+    """The node cannot take work now."""
+
+    code = "not_ready"
+
+    def __init__(self, reasons: list[str]) -> None:
+        super().__init__("this node is not ready")
+        self.detail = "; ".join(reasons)
