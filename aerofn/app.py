@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
+import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any
 
 import structlog
@@ -235,22 +236,44 @@ async def serve(settings: Settings, on_ready: Callable[[str], None] = lambda _ur
     await service.start()
     try:
         server = http_server(service, on_ready)
-        serving = asyncio.create_task(server.serve())
-        watching = asyncio.create_task(broken.wait())
-        await asyncio.wait((serving, watching), return_when=asyncio.FIRST_COMPLETED)
-        server.should_exit = True
-        await serving
+        with _signals(lambda number: server.handle_exit(number, None)):
+            serving = asyncio.create_task(server.serve())
+            watching = asyncio.create_task(broken.wait())
+            await asyncio.wait((serving, watching), return_when=asyncio.FIRST_COMPLETED)
+            server.should_exit = True
+            await serving
     finally:
         await service.stop()
     return 1 if broken.is_set() else 0
 
 
+@contextlib.contextmanager
+def _signals(told: Callable[[signal.Signals], None]) -> Iterator[None]:
+    """Meanwhile SIGTERM and SIGINT are for `told`."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told, number)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
 class _Server(uvicorn.Server):
-    """Tells when it accepts requests."""
+    """Tells when it accepts requests, and leaves signals alone.
+
+    uvicorn's own way raises a signal again once HTTP has stopped, which would end the process before the
+    node has given back its events.
+    """
 
     def __init__(self, config: uvicorn.Config, on_ready: Callable[[str], None]) -> None:
         super().__init__(config)
         self._on_ready = on_ready
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

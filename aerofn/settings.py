@@ -16,8 +16,8 @@ from msgspec import Meta
 from aerofn.errors import SettingsError
 
 PREFIX = "AEROFN_"
-# Read by tools around the service, not by the service.
-FOREIGN_KEYS = frozenset({"AEROFN_TEST_DATABASE_URL", "AEROFN_TOOLCHAIN_DIR"})
+# Read by tools around the service, not by the service. AEROFN_URL and AEROFN_TOKEN are the command line's.
+FOREIGN_KEYS = frozenset({"AEROFN_TEST_DATABASE_URL", "AEROFN_TOKEN", "AEROFN_TOOLCHAIN_DIR", "AEROFN_URL"})
 # AEROFN_ENV_GREETING is what a function with `env => '{GREETING}'` reads: nothing else of the environment is.
 FUNCTION_PREFIX = "AEROFN_ENV_"
 

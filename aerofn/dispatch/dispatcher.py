@@ -59,6 +59,11 @@ class Dispatcher:
         """Look for events now."""
         self._wakeup.set()
 
+    async def idle(self) -> None:
+        """Wait until no event runs here: those that ran are settled."""
+        while self._running:
+            await asyncio.wait(self._running)
+
     async def run(self) -> None:
         """Lease and run, until stopped."""
         async with asyncio.TaskGroup() as tasks:
