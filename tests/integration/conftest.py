@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import Raw
+
 from aerofn.app import Service
 from aerofn.build import build
 from aerofn.dispatch.invoker import Completed
 from aerofn.dispatch.requests import HttpRequest
 from aerofn.model import Caller, Record
-from msgspec import Raw
 
 ROOT = Path(__file__).resolve().parents[2]
+ANYBODY = Caller("anon")
 REDUCE_STOCK = ROOT / "examples" / "reduce-stock" / "reduce-stock.wasm"
 
 
@@ -25,31 +27,29 @@ class Records:
 
     def __init__(self) -> None:
         self.all: list[Record] = []
-        self._more = asyncio.Condition()
+        self._more = asyncio.Event()
 
     def __call__(self, record: Record) -> None:
         self.all.append(record)
-        asyncio.ensure_future(self._tell())
-
-    async def _tell(self) -> None:
-        async with self._more:
-            self._more.notify_all()
+        self._more.set()
 
     async def until(self, number: int, which: Callable[[Record], bool] = lambda _: True) -> list[Record]:
         """The first `number` records that fit, once there are as many."""
-        async with asyncio.timeout(30), self._more:
-            await self._more.wait_for(lambda: sum(map(which, self.all)) >= number)
+        async with asyncio.timeout(30):
+            while sum(map(which, self.all)) < number:
+                self._more.clear()
+                await self._more.wait()
         return [record for record in self.all if which(record)]
 
 
 class Node(Service):
     """A service that keeps its records for the test."""
 
-    def __init__(self, settings: Any, **options: Any) -> None:
-        self.records = Records()
+    def __init__(self, settings: Any, records: Records, **options: Any) -> None:
+        self.records = records
         super().__init__(settings, on_record=self.records, **options)
 
-    async def invoke(self, function: str, body: Any = None, caller: Caller = Caller("anon")) -> Completed:
+    async def invoke(self, function: str, body: Any = None, caller: Caller = ANYBODY) -> Completed:
         """Invoke over the path that HTTP takes, with a JSON body."""
         raw = Raw(json.dumps(body).encode())
         request = HttpRequest(method="POST", path="", query={}, headers={}, body=raw)
@@ -73,9 +73,11 @@ def node_of(database, tmp_path_factory):
     cache = tmp_path_factory.getbasetemp() / "compiled"
 
     @asynccontextmanager
-    async def start(env: dict[str, str] | None = None, **overrides: Any) -> AsyncIterator[Node]:
+    async def start(
+        env: dict[str, str] | None = None, records: Records | None = None, **overrides: Any
+    ) -> AsyncIterator[Node]:
         overrides = {"cache_dir": cache, "records_to_stdout": False, "shutdown_grace_s": 2, **overrides}
-        node = Node(database.settings(**overrides), env=env or {})
+        node = Node(database.settings(**overrides), records or Records(), env=env or {})
         await node.start()
         try:
             yield node

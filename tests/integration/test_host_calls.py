@@ -4,6 +4,7 @@ import asyncio
 import json
 
 import pytest
+
 from aerofn.errors import NotAllowed, NotFound
 from aerofn.model import Caller, Outcome
 
@@ -150,8 +151,11 @@ async def test_a_deferred_constraint_fails_the_invocation(node, conn):
 async def test_types_as_a_javascript_author_sees_them(node, conn):
     await conn.execute("CREATE TYPE mood AS ENUM ('ok', 'bad')")
     statement = r"""SELECT 1 AS i, 9007199254740991 AS safe, 9007199254740993 AS big, 1.50::numeric AS n,
-        12345678901234567890.12345 AS long, 0.1::float8 AS f, 'NaN'::float8 AS nan, true AS b, null AS nothing, 'é' AS t,
-        '2024-02-29 12:00:00.123456+02'::timestamptz AS tz, '2024-02-29 12:00'::timestamp AS ts, '2024-02-29'::date AS d,
+        12345678901234567890.12345 AS long, 0.1::float8 AS f, 'NaN'::float8 AS nan, true AS b,
+        null AS nothing, 'é' AS t,
+        '2024-02-29 12:00:00.123456+02'::timestamptz AS tz,
+        '2024-02-29 12:00'::timestamp AS ts,
+        '2024-02-29'::date AS d,
         '1 day 2 hours'::interval AS iv, '{"k": [1, 9007199254740993]}'::jsonb AS j, '{1,NULL}'::int[] AS a,
         '\x00ff'::bytea AS by, '5f3a0f5e-6d3a-4f6e-9d2f-0d8b2c6a4f11'::uuid AS u, 'ok'::mood AS m"""
     seen = await result(node, {"do": "types", "queries": [[statement, []]]})

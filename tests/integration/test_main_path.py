@@ -5,7 +5,7 @@ import json
 
 from aerofn.model import Outcome
 
-from .conftest import REDUCE_STOCK
+from .conftest import REDUCE_STOCK, Records
 
 
 async def events(conn):
@@ -120,17 +120,13 @@ async def test_a_component_without_handle_fails_with_the_reason(conn, node_of):
 
 async def test_two_nodes_share_the_work_and_do_none_twice(shop, node_of):
     await shop.execute("UPDATE products SET stock = 100000")
-    async with node_of() as one, node_of() as other:
+    records = Records()  # of both
+    async with node_of(records=records), node_of(records=records):
         for _ in range(20):
             await shop.execute(
                 "INSERT INTO orders (product_id, quantity) SELECT 1 + i % 10, 1 FROM generate_series(1, 20) i"
             )
-        async with asyncio.timeout(30):
-            while await events(shop):
-                await asyncio.wait(
-                    [asyncio.ensure_future(n.records.until(len(n.records.all) + 1)) for n in (one, other)],
-                    return_when=asyncio.FIRST_COMPLETED,
-                    timeout=0.2,
-                )
-    assert len(one.records.all) + len(other.records.all) == 400
+        await records.until(400)
+    assert len(records.all) == 400
+    assert await events(shop) == []
     assert await shop.fetchval("SELECT sum(100000 - stock) FROM products") == 400

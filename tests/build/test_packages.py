@@ -1,0 +1,50 @@
+"""Popular npm packages work in a function: installed by npm from the lock file, bundled, run in a sandbox."""
+
+import re
+import shutil
+import subprocess
+import uuid
+from pathlib import Path
+
+import jwt
+import pytest
+
+from tests.build.conftest import Functions, output
+
+PACKAGES = Path(__file__).parent / "packages"
+SECRET = "a secret of at least thirty-two bytes"
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("project")
+    shutil.copytree(PACKAGES, folder, dirs_exist_ok=True)
+    npm = shutil.which("npm")
+    assert npm is not None
+    subprocess.run(
+        [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+    )
+    return folder
+
+
+async def test_proven_packages(project: Path, functions: Functions) -> None:
+    component = await functions.load(project / "function.js")
+    event = {"trigger": "invoke", "payload": {"id": 1, "email": "ada@example.com"}}
+    first, second = [output(await functions.run(component, event)) for _ in range(2)]
+    assert first["valid"] == {"id": 1, "email": "ada@example.com", "tags": []}
+    assert first["issues"] == ["id", "email"]
+    assert first["tomorrow"].startswith("2026-03-01T")
+    assert re.fullmatch(r"[\w-]{21}", first["id"])
+    assert uuid.UUID(first["uuid"]).version == 4
+    assert first["named"] == str(uuid.uuid5(uuid.NAMESPACE_DNS, "aerofn"))
+    assert first["id"] != second["id"]
+    assert first["uuid"] != second["uuid"]
+    claims = jwt.decode(first["token"]["jwt"], SECRET, algorithms=["HS256"])
+    assert (claims["sub"], claims["role"]) == ("ada", "authenticated")
+    assert (first["token"]["sub"], first["token"]["forged"]) == (
+        "ada",
+        "ERR_JWS_SIGNATURE_VERIFICATION_FAILED",
+    )

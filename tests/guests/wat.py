@@ -1,0 +1,131 @@
+"""Components as text: each made of one core module whose `handle` does something first and then answers "ok"."""
+
+from wasmtime import wat2wasm
+
+HOST = """
+(import "aerofn:function/host@1.0.0" (instance $host
+  (export "log" (func (param "level" string) (param "message" string)))))
+"""
+
+SLEEPER = """
+(import "wasi:io/poll@0.2.0" (instance $poll
+  (export "pollable" (type $p (sub resource)))
+  (export "[method]pollable.block" (func (param "self" (borrow $p))))))
+(alias export $poll "pollable" (type $pollable))
+(import "wasi:clocks/monotonic-clock@0.2.0" (instance $clock
+  (alias outer 1 $pollable (type $p))
+  (export "pollable" (type $q (eq $p)))
+  (export "subscribe-duration" (func (param "when" u64) (result (own $q))))))
+(core func $subscribe (canon lower (func $clock "subscribe-duration")))
+(core func $block (canon lower (func $poll "[method]pollable.block")))
+(core instance $wasi (export "subscribe" (func $subscribe)) (export "block" (func $block)))
+"""
+
+SLEEPER_IMPORTS = """
+(import "wasi" "subscribe" (func $subscribe (param i64) (result i32)))
+(import "wasi" "block" (func $block (param i32)))
+"""
+
+
+def component(
+    body: str = "",
+    *,
+    fields: str = "",
+    imports: str = "",
+    core_imports: str = "",
+    arguments: str = "",
+    memory: str = "1",
+    handle: str = '(param "event" string) (result (result string (error string)))',
+    export: str = "handle",
+) -> bytes:
+    """A component whose core `handle` runs `body` before it answers; the rest fills in its other parts."""
+    return bytes(
+        wat2wasm(f"""
+(component
+  {imports}
+  (core module $m
+    {core_imports}
+    (memory (export "memory") {memory})
+    (global $top (mut i32) (i32.const 4096))
+    (data (i32.const 16) "\\22ok\\22")
+    {fields}
+    (func (export "realloc") (param i32 i32 i32 i32) (result i32)
+      (local $at i32)
+      (local.set $at (global.get $top))
+      (global.set $top (i32.and (i32.add (i32.add (local.get $at) (local.get 3)) (i32.const 7)) (i32.const -8)))
+      (if (i32.gt_u (global.get $top) (i32.shl (memory.size) (i32.const 16)))
+        (then (if (i32.eq (i32.const -1) (memory.grow (i32.add (i32.const 1) (i32.shr_u
+          (i32.sub (global.get $top) (i32.shl (memory.size) (i32.const 16))) (i32.const 16)))))
+          (then unreachable))))
+      (local.get $at))
+    (func (export "handle") (param i32 i32) (result i32)
+      {body}
+      (i32.store8 (i32.const 0) (i32.const 0))
+      (i32.store (i32.const 4) (i32.const 16))
+      (i32.store (i32.const 8) (i32.const 4))
+      (i32.const 0)))
+  (core instance $i (instantiate $m {arguments}))
+  (func (export "{export}") {handle}
+    (canon lift (core func $i "handle") (memory (core memory $i "memory")) (realloc (core func $i "realloc")))))
+""")
+    )
+
+
+def sleeper(nanoseconds: int) -> bytes:
+    """Waits for a WASI clock before it answers."""
+    return component(
+        f"(call $block (call $subscribe (i64.const {nanoseconds})))",
+        imports=SLEEPER,
+        core_imports=SLEEPER_IMPORTS,
+        arguments='(with "wasi" (instance $wasi))',
+    )
+
+
+SPIN = "(loop $again (br $again))"
+STARTS_SPINNING = "(func $begin (loop $again (br $again))) (start $begin)"
+TABLES = """
+(loop $again
+  (drop (table.grow $t (ref.null func) (i32.const 1000000)))
+  (br_if $again (i32.ne (i32.const -1) (table.grow $t (ref.null func) (i32.const 1000)))))
+"""
+
+
+def explorer() -> bytes:
+    """Traps if WASI shows it any directory, environment variable or argument."""
+    return component(
+        """
+        (call $directories (i32.const 2048)) (if (i32.load (i32.const 2052)) (then unreachable))
+        (call $variables (i32.const 2048)) (if (i32.load (i32.const 2052)) (then unreachable))
+        (call $arguments (i32.const 2048)) (if (i32.load (i32.const 2052)) (then unreachable))
+        """,
+        imports="""
+(import "wasi:filesystem/types@0.2.0" (instance $files (export "descriptor" (type (sub resource)))))
+(alias export $files "descriptor" (type $descriptor))
+(import "wasi:filesystem/preopens@0.2.0" (instance $preopens
+  (alias outer 1 $descriptor (type $d))
+  (export "descriptor" (type $e (eq $d)))
+  (export "get-directories" (func (result (list (tuple (own $e) string)))))))
+(import "wasi:cli/environment@0.2.0" (instance $environment
+  (export "get-environment" (func (result (list (tuple string string)))))
+  (export "get-arguments" (func (result (list string))))))
+(core module $room
+  (memory (export "memory") 1)
+  (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 8192)))
+(core instance $r (instantiate $room))
+(core func $directories (canon lower (func $preopens "get-directories")
+  (memory (core memory $r "memory")) (realloc (core func $r "realloc"))))
+(core func $variables (canon lower (func $environment "get-environment")
+  (memory (core memory $r "memory")) (realloc (core func $r "realloc"))))
+(core func $arguments (canon lower (func $environment "get-arguments")
+  (memory (core memory $r "memory")) (realloc (core func $r "realloc"))))
+(core instance $wasi (export "directories" (func $directories)) (export "variables" (func $variables))
+  (export "arguments" (func $arguments)) (export "memory" (memory $r "memory")))
+""",
+        core_imports="""
+(import "wasi" "directories" (func $directories (param i32)))
+(import "wasi" "variables" (func $variables (param i32)))
+(import "wasi" "arguments" (func $arguments (param i32)))
+(import "wasi" "memory" (memory $room 1))
+""",
+        arguments='(with "wasi" (instance $wasi))',
+    )

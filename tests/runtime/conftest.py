@@ -1,0 +1,84 @@
+"""Real guests and one real runtime for the whole session."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from sandbox_kit import GUESTS, ROOT, Sandbox
+
+from aerofn.runtime import Component, Runtime, RuntimeConfig
+
+
+def js_component(source: Path) -> bytes:
+    """Build a JavaScript guest, once for each version of its source. The one place that knows the toolchain."""
+    wit = ROOT / "wit" / "aerofn.wit"
+    digest = hashlib.sha256(source.read_bytes() + wit.read_bytes()).hexdigest()[:16]
+    target = ROOT / ".aerofn" / "guests" / f"{source.stem}-{digest}.wasm"
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        command = ["node", str(_componentize()), "--wit", str(wit), "-n", "async-function", "--js", str(source)]
+        subprocess.run([*command, "-o", str(target)], check=True, capture_output=True)
+    return target.read_bytes()
+
+
+def _componentize() -> Path:
+    if shutil.which("npm") is None:
+        pytest.skip("JavaScript guests need Node and npm")
+    home = ROOT / ".aerofn" / "node"
+    modules = Path(os.environ.get("AEROFN_NODE_MODULES", home / "node_modules"))
+    if not (modules / "componentize-qjs").exists():
+        home.mkdir(parents=True, exist_ok=True)
+        install = ["npm", "install", "--prefix", str(home), "--no-audit", "--no-fund", "componentize-qjs@0.4.5"]
+        subprocess.run(install, check=True, capture_output=True)
+    return modules / "componentize-qjs" / "cli.mjs"
+
+
+Make = Callable[..., Awaitable[Runtime]]
+
+
+@pytest.fixture
+async def make_runtime(tmp_path: Path) -> AsyncIterator[Make]:
+    """Make runtimes of one's own, closed at the test's end."""
+    made: list[Runtime] = []
+
+    async def make(**settings: object) -> Runtime:
+        settings.setdefault("cache_dir", tmp_path / "cache")
+        settings.setdefault("max_instances", 100)
+        made.append(Runtime(RuntimeConfig(**settings)))  # type: ignore[arg-type]
+        return made[-1]
+
+    yield make
+    for runtime in made:
+        await runtime.close()
+
+
+@pytest.fixture(scope="session")
+async def sandbox(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sandbox]:
+    """The session's runtime."""
+    runtime = Runtime(RuntimeConfig(cache_dir=tmp_path_factory.mktemp("compiled")))
+    yield Sandbox(runtime)
+    await runtime.close()
+
+
+@pytest.fixture(scope="session")
+def js_wasm() -> bytes:
+    return js_component(GUESTS / "js" / "hostile.js")
+
+
+@pytest.fixture(scope="session")
+async def js_guest(sandbox: Sandbox, js_wasm: bytes) -> Component:
+    return await sandbox.load(js_wasm)
+
+
+@pytest.fixture(scope="session")
+def c_wasm() -> bytes:
+    return (GUESTS / "c" / "hostile.wasm").read_bytes()
+
+
+@pytest.fixture(scope="session")
+async def c_guest(sandbox: Sandbox, c_wasm: bytes) -> Component:
+    return await sandbox.load(c_wasm)

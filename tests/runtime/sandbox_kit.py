@@ -1,0 +1,66 @@
+"""What the runtime's tests share: where guests are, a host to watch, short ways to run."""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+from aerofn.model import Limits, Run
+from aerofn.runtime import Component, Runtime
+
+ROOT = Path(__file__).parents[2]
+GUESTS = ROOT / "tests" / "guests"
+sys.path.insert(0, str(GUESTS))
+
+
+def do(deed: str, **fields: object) -> bytes:
+    """An event for tests/guests/js/hostile.js."""
+    return json.dumps({"do": deed, **fields}).encode()
+
+
+class FakeHost:
+    """A host that answers at once and remembers what it was asked. `gate` holds queries back until it is set."""
+
+    def __init__(self) -> None:
+        self.logs: list[tuple[str, str]] = []
+        self.queries: list[tuple[str, str]] = []
+        self.asked = asyncio.Event()
+        self.gate: asyncio.Event | None = None
+        self.reply: tuple[bool, bytes] = (True, b'{"rows":[{"n":1}],"rowCount":1}')
+
+    async def db_query(self, sql: str, params: str) -> tuple[bool, bytes]:
+        self.queries.append((sql, params))
+        self.asked.set()
+        if self.gate is not None:
+            await self.gate.wait()
+        return self.reply
+
+    async def http_fetch(self, request: str) -> tuple[bool, bytes]:
+        return True, b'{"status":200,"headers":{},"body":"hi"}'
+
+    def log(self, level: str, message: str) -> None:
+        self.logs.append((level, message))
+
+    def env(self, key: str) -> str | None:
+        return {"GREETING": "h\u00e9llo"}.get(key)
+
+
+class Sandbox:
+    """The runtime with the short ways that tests want."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
+
+    async def load(self, wasm: bytes) -> Component:
+        digest = await self.runtime.prepare(wasm)
+        return await self.runtime.load(digest, no_fetch)
+
+    async def run(
+        self, guest: bytes | Component, event: bytes = b"{}", host: FakeHost | None = None, **limits: int
+    ) -> Run:
+        component = guest if isinstance(guest, Component) else await self.load(guest)
+        return await self.runtime.run(component, event, host or FakeHost(), Limits(**limits))
+
+
+async def no_fetch() -> bytes:
+    raise AssertionError("the component was prepared: nothing to fetch")

@@ -1,0 +1,130 @@
+"""What can be deployed, and how what cannot is refused: told apart, named, hinted, and within limits."""
+
+import re
+import time
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sandbox_kit import Sandbox
+import wat  # isort: skip
+from wasmtime import wat2wasm
+
+from aerofn.errors import CompileFailed, DeployError, InvalidComponent
+from aerofn.model import Outcome
+
+
+def text(source: str) -> bytes:
+    return bytes(wat2wasm(source))
+
+
+def importing(name: str, inside: str = "") -> bytes:
+    return wat.component(imports=f'(import "{name}" (instance {inside}))')
+
+
+REFUSED = {
+    "no WebAssembly": (b"MZ\x90\x00 not wasm", "not WebAssembly", "aerofn build"),
+    "empty": (b"", "not WebAssembly", "aerofn build"),
+    "core module": (text("(module)"), "core WebAssembly module", "wasm-tools component new"),
+    "damaged": (wat.component()[:-9], "not valid", None),
+    "no handle": (wat.component(export="other"), "does not export `handle`", "world"),
+    "handle takes too little": (
+        wat.component(handle="(result (result string (error string)))").replace(b"", b""), "", None
+    ),
+    "sockets": (importing("wasi:sockets/network@0.2.0"), "wasi:sockets/network@0.2.0", "http-fetch"),
+    "http": (importing("wasi:http/types@0.2.0"), "wasi:http/types@0.2.0", "http-fetch"),
+    "unknown": (importing("acme:secrets/vault@1.0.0"), "acme:secrets/vault@1.0.0", "world"),
+    "another version": (importing("aerofn:function/host@2.0.0"), "aerofn:function/host@2.0.0", "@1.0.0"),
+    "unknown host function": (
+        importing("aerofn:function/host@1.0.0", '(export "sudo" (func))'), "sudo", "db-query"
+    ),
+    "host function of another type": (
+        importing("aerofn:function/host@1.0.0", '(export "log" (func (param "x" u32)))'), "types", None
+    ),
+}  # fmt: skip
+del REFUSED["handle takes too little"]
+
+
+@pytest.mark.parametrize("name", REFUSED)
+async def test_refused_components_say_why(sandbox: Sandbox, name: str) -> None:
+    wasm, message, hint = REFUSED[name]
+    with pytest.raises(InvalidComponent) as refused:
+        await sandbox.runtime.prepare(wasm)
+    assert message in refused.value.message
+    if hint is not None:
+        assert hint in (refused.value.hint or "")
+
+
+async def test_a_handle_of_another_type_is_refused(sandbox: Sandbox) -> None:
+    wasm = text("""(component
+        (core module $m (func (export "handle") (result i32) (i32.const 1)))
+        (core instance $i (instantiate $m))
+        (func (export "handle") (result u32) (canon lift (core func $i "handle"))))""")
+    with pytest.raises(InvalidComponent, match="wrong type"):
+        await sandbox.runtime.prepare(wasm)
+
+
+async def test_too_large_a_component_is_refused_unread(make_runtime) -> None:  # type: ignore[no-untyped-def]
+    runtime = await make_runtime(max_component_bytes=1000)
+    with pytest.raises(InvalidComponent, match="too large"):
+        await runtime.prepare(b"\0asm" + bytes(2000))
+
+
+async def test_too_many_memories_are_refused(sandbox: Sandbox) -> None:
+    with pytest.raises(InvalidComponent, match="9 memories"):
+        await sandbox.runtime.prepare(wat.component(fields="(memory 1)" * 8))
+
+
+async def test_deploying_the_same_bytes_again_costs_nothing(sandbox: Sandbox) -> None:
+    wasm = wat.component("nop")
+    digest = await sandbox.runtime.prepare(wasm)
+    began = time.perf_counter()
+    assert await sandbox.runtime.prepare(wasm) == digest
+    assert time.perf_counter() - began < 0.05  # no process was started
+
+
+BOMBS = {
+    "one huge function": "(drop (i32.mul (i32.const 3) (memory.size)))" * 400_000,
+    "nested blocks": "(block " * 20_000 + ")" * 20_000,
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+async def test_compile_bombs_end_within_their_limits(make_runtime, name: str) -> None:  # type: ignore[no-untyped-def]
+    wasm = wat.component(BOMBS[name])
+    runtime = await make_runtime(compile_timeout_s=2, compile_memory_mb=700)
+    began = time.perf_counter()
+    try:
+        await runtime.prepare(wasm)
+    except (CompileFailed, InvalidComponent) as refused:
+        assert re.search("too long|too much memory|broke the compiler|not valid", refused.message)
+    assert time.perf_counter() - began < 10
+    assert (await Sandbox(runtime).run(wat.component())).outcome is Outcome.SUCCESS
+
+
+async def test_a_hundred_thousand_functions_run_into_the_time_limit(make_runtime) -> None:  # type: ignore[no-untyped-def]
+    wasm = wat.component(fields="(func (result i32) (i32.add (memory.size) (i32.const 7)))" * 100_000)
+    runtime = await make_runtime(compile_timeout_s=1)
+    with pytest.raises(CompileFailed, match="too long"):
+        await runtime.prepare(wasm)
+
+
+async def test_compiling_runs_out_of_memory_in_its_own_process(make_runtime) -> None:  # type: ignore[no-untyped-def]
+    wasm = wat.component("(drop (i32.mul (i32.const 3) (memory.size)))" * 200_000)
+    runtime = await make_runtime(compile_memory_mb=400)
+    with pytest.raises(CompileFailed, match="too much memory"):
+        await runtime.prepare(wasm)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+async def test_mangled_components_are_refused_or_run_but_harm_nobody(sandbox: Sandbox, c_wasm: bytes, data: st.DataObject) -> None:
+    at = data.draw(st.integers(8, len(c_wasm) - 1))
+    wasm = c_wasm[:at] + data.draw(st.binary(max_size=8)) + c_wasm[at + data.draw(st.integers(0, 8)) :]
+    try:
+        guest = await sandbox.load(wasm)
+    except DeployError as refused:
+        assert refused.message
+    else:
+        run = await sandbox.run(guest, b"h", timeout_ms=500, memory_mb=16)
+        assert run.outcome in set(Outcome)

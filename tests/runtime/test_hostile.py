@@ -1,0 +1,146 @@
+"""Every kind of hostile guest ends with the right outcome, on time, while honest neighbours succeed."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import pytest
+from sandbox_kit import FakeHost, Sandbox, do
+import wat  # isort: skip
+
+from aerofn.model import Outcome
+from aerofn.runtime import Component
+
+MB = 1 << 20
+NEIGHBOURS = 50
+
+
+class Case(NamedTuple):
+    """A guest ("js", "c" or a component), what it is sent, and how that must end."""
+
+    guest: str | Callable[[], bytes]
+    event: bytes
+    outcome: Outcome
+    says: str = ""
+    timeout_ms: int = 5000
+
+
+CASES = {
+    "js endless loop": Case("js", do("spin"), Outcome.TIMEOUT, "300 ms", 300),
+    "c endless loop": Case("c", b"s", Outcome.TIMEOUT, "300 ms", 300),
+    "wat endless loop": Case(lambda: wat.component(wat.SPIN), b"", Outcome.TIMEOUT, "300 ms", 300),
+    "start function loops": Case(
+        lambda: wat.component(fields=wat.STARTS_SPINNING), b"", Outcome.TIMEOUT, "300 ms", 300
+    ),
+    "js endless recursion": Case("js", do("recurse"), Outcome.TRAP, "call stack exhausted"),
+    "c endless recursion": Case("c", b"r", Outcome.TRAP, "call stack exhausted"),
+    "js memory bomb": Case("js", do("bomb"), Outcome.MEMORY_LIMIT, "64 MiB"),
+    "c memory bomb": Case("c", b"b", Outcome.MEMORY_LIMIT, "64 MiB"),
+    "c grows page by page": Case("c", b"g", Outcome.MEMORY_LIMIT, "64 MiB"),
+    "first memory above the limit": Case(lambda: wat.component(memory="2000"), b"", Outcome.MEMORY_LIMIT, "64 MiB"),
+    "promise that never resolves": Case("js", do("never"), Outcome.TRAP, "never finished"),
+    "output of 100 MB": Case("js", do("large", bytes=100 * MB), Outcome.MEMORY_LIMIT, "64 MiB", 20_000),
+    "output over its limit": Case("js", do("large", bytes=7 * MB), Outcome.FUNCTION_ERROR, "too large", 20_000),
+    "input of 100 MB": Case("c", b"e" * (100 * MB), Outcome.MEMORY_LIMIT, "64 MiB"),
+    "result of broken UTF-8": Case("c", b"u", Outcome.TRAP, "utf-8"),
+    "result out of range": Case("c", b"p", Outcome.TRAP, "out of bounds"),
+    "result longer than memory": Case("c", b"z", Outcome.TRAP, "out of bounds"),
+    "broken UTF-8 to the host": Case("c", b"l", Outcome.TRAP, "utf-8"),
+    "pointer out of range to the host": Case("c", b"o", Outcome.TRAP, "out of bounds"),
+    "reads out of range": Case("c", b"a", Outcome.TRAP, "out of bounds memory access"),
+    "plain trap": Case("c", b"t", Outcome.TRAP, "unreachable"),
+    "sleeps through a WASI clock": Case(
+        lambda: wat.sleeper(3_600_000_000_000), b"", Outcome.TRAP, "a function cannot sleep"
+    ),
+    "log flood": Case("c", b"f", Outcome.TIMEOUT, "300 ms", 300),
+    "host calls without end": Case("js", do("queries", times=100_000_000), Outcome.TIMEOUT, "300 ms", 300),
+}
+
+
+@pytest.fixture
+def guests(js_guest: Component, c_guest: Component) -> dict[str, Component]:
+    return {"js": js_guest, "c": c_guest}
+
+
+async def _neighbours(sandbox: Sandbox, guest: Component) -> set[Outcome]:
+    runs = await asyncio.gather(*(sandbox.run(guest, do("greet")) for _ in range(NEIGHBOURS)))
+    return {run.outcome for run in runs}
+
+
+@pytest.mark.parametrize("name", CASES)
+async def test_a_hostile_guest_ends_as_it_should_and_harms_nobody(
+    sandbox: Sandbox, guests: dict[str, Component], name: str
+) -> None:
+    case = CASES[name]
+    component = guests[case.guest] if isinstance(case.guest, str) else await sandbox.load(case.guest())
+    began = time.perf_counter()
+    hostile = asyncio.create_task(
+        sandbox.run(component, case.event, timeout_ms=case.timeout_ms, memory_mb=64)
+    )
+    await asyncio.sleep(0)  # let it start first
+    assert await _neighbours(sandbox, guests["js"]) == {Outcome.SUCCESS}
+    run = await hostile
+    took_ms = (time.perf_counter() - began) * 1000
+    assert run.outcome is case.outcome, run.error
+    assert run.error is not None
+    assert case.says in run.error.message
+    # the promise is 50 ms over the limit; a busy machine gets some more
+    assert took_ms < case.timeout_ms + 1000
+
+
+async def test_hostile_guests_side_by_side(sandbox: Sandbox, js_guest: Component, c_guest: Component) -> None:
+    spinning = [sandbox.run(js_guest, do("spin"), timeout_ms=500) for _ in range(10)]
+    spinning += [sandbox.run(c_guest, b"s", timeout_ms=500) for _ in range(10)]
+    together = asyncio.gather(*spinning)
+    lags = await _lags_until(together)
+    assert {run.outcome for run in await together} == {Outcome.TIMEOUT}
+    lags.sort()
+    assert lags[len(lags) // 2] < 0.02
+
+
+async def _lags_until(end: "asyncio.Future[object]") -> list[float]:
+    """How late the loop's timers were, sampled until `end`."""
+    lags = []
+    while not end.done():
+        began = time.perf_counter()
+        await asyncio.sleep(0.001)
+        lags.append(time.perf_counter() - began - 0.001)
+    return lags
+
+
+async def test_a_killed_guest_leaves_nothing_behind(sandbox: Sandbox, js_guest: Component) -> None:
+    run = await sandbox.run(js_guest, do("spin"), timeout_ms=50)
+    assert run.outcome is Outcome.TIMEOUT
+    assert (await sandbox.run(js_guest, do("visits"))).output == b'{"visits":1}'
+
+
+async def test_table_bombs_are_bounded(sandbox: Sandbox) -> None:
+    guest = wat.component(wat.TABLES, fields="(table $t 1 funcref)")
+    assert (await sandbox.run(guest)).outcome is Outcome.SUCCESS  # it was refused, and went on
+
+
+@pytest.mark.parametrize(("pages", "outcome"), [(500, Outcome.SUCCESS), (600, Outcome.TRAP)])
+async def test_memories_share_one_limit(sandbox: Sandbox, pages: int, outcome: Outcome) -> None:
+    # of 64 MiB (1024 pages) each of two memories may have half
+    body = f"(if (i32.eq (i32.const -1) (memory.grow $more (i32.const {pages}))) (then unreachable))"
+    guest = wat.component(body, fields="(memory $more 1)")
+    assert (await sandbox.run(guest, memory_mb=64)).outcome is outcome
+
+
+async def test_a_guest_may_fail_to_grow_beyond_its_own_maximum(sandbox: Sandbox) -> None:
+    body = "(if (i32.ne (i32.const -1) (memory.grow (i32.const 50))) (then unreachable))"
+    assert (await sandbox.run(wat.component(body, memory="1 10"))).outcome is Outcome.SUCCESS
+
+
+async def test_the_time_limit_covers_host_calls(sandbox: Sandbox, js_guest: Component) -> None:
+    host = FakeHost()
+    host.gate = asyncio.Event()
+    run = await sandbox.run(js_guest, do("query"), host, timeout_ms=100)
+    assert run.outcome is Outcome.TIMEOUT
+    assert run.usage.host_calls == 1
+
+
+async def test_wasi_shows_nothing_of_the_machine(sandbox: Sandbox) -> None:
+    run = await sandbox.run(wat.explorer())
+    assert run.outcome is Outcome.SUCCESS, run.error
