@@ -3,6 +3,7 @@
 import asyncio
 import ctypes
 import hashlib
+import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -14,9 +15,15 @@ from aerofn.errors import HostError, InvalidComponent
 from aerofn.runtime import ffi
 from aerofn.runtime.anatomy import Anatomy
 from aerofn.runtime.compiler import Compiler
-from aerofn.runtime.config import RuntimeConfig
+from aerofn.runtime.config import MAX_CORE_INSTANCES, MAX_MEMORIES, MAX_TABLES, RuntimeConfig
 from aerofn.runtime.surgery import PAGES_EXPORT
 from aerofn.runtime.vault import Vault
+
+_log = logging.getLogger("aerofn.runtime")
+
+
+class CannotLoad(Exception):  # noqa: N818 - the cache's own business: it compiles anew
+    """Wasmtime does not take a file of machine code."""
 
 
 class Component:
@@ -48,7 +55,7 @@ def _deserialize(engine_at: int, path: Path) -> int:
     out = ctypes.c_void_p()
     error = ffi.component_deserialize_file(engine_at, bytes(path), ctypes.addressof(out))
     if error:
-        raise HostError("A compiled component cannot be loaded.", detail=ffi.take_error(error))
+        raise CannotLoad(ffi.take_error(error))
     return out.value or 0
 
 
@@ -68,8 +75,18 @@ class Components:
 
     async def prepare(self, wasm: bytes, digest: bytes) -> None:
         """Check, compile and keep a component; nothing to do if it is kept already."""
-        if await asyncio.to_thread(self._vault.find, digest) is None:
+        if digest in self._loaded:
+            return
+        component = await asyncio.to_thread(self._find, digest)
+        if component is None:
             await self._compile(wasm, digest)
+            component = await asyncio.to_thread(self._find, digest)
+        if component is None:
+            raise InvalidComponent(
+                "The component needs more than a sandbox offers.",
+                detail=f"Limits: {MAX_MEMORIES} memories, {MAX_TABLES} tables, {MAX_CORE_INSTANCES} core instances.",
+            )
+        self._keep(component)
 
     async def load(self, digest: bytes, fetch: Callable[[], Awaitable[bytes]]) -> Component:
         """The component of `digest`; those who ask at the same time share the work."""
@@ -91,7 +108,7 @@ class Components:
             await self._compile(wasm, digest)
             found = await asyncio.to_thread(self._find, digest)
         if found is None:
-            raise HostError("A compiled component vanished from the cache directory.")
+            raise HostError("A compiled component cannot be loaded from the cache directory.")
         self._keep(found)
         return found
 
@@ -100,8 +117,11 @@ class Components:
         if found is None:
             return None
         path, text = found
-        anatomy = msgspec.json.decode(text, type=Anatomy)
-        return Component(self._engine, digest, path, anatomy)
+        try:
+            return Component(self._engine, digest, path, msgspec.json.decode(text, type=Anatomy))
+        except (CannotLoad, msgspec.DecodeError) as error:
+            _log.warning("the compiled component %s cannot be loaded: %s", digest.hex(), error)
+            return None
 
     async def _compile(self, wasm: bytes, digest: bytes) -> None:
         target = self._vault.scratch()

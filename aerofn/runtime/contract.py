@@ -11,13 +11,14 @@ either: every socket is refused). `wasi:http` and all other imports are refused 
 import ctypes
 
 from wasmtime import Engine
-from wasmtime.component import Component, ComponentInstanceType, FuncType, ResultType, String
+from wasmtime.component import Component, ComponentInstanceType, FuncType, OptionType, ResultType, String
 
 from aerofn.runtime import ffi
 from aerofn.runtime.linker import linker_for
 
 HOST_INTERFACE = "aerofn:function/host@1.0.0"
-HOST_FUNCTIONS = frozenset({"db-query", "http-fetch", "log", "env"})
+# parameters (all strings) and result of each: wasmtime's C API compares no types of host functions
+HOST_FUNCTIONS = {"db-query": (2, "result"), "http-fetch": (1, "result"), "log": (2, None), "env": (1, "option")}
 WASI_PACKAGES = ("wasi:cli/", "wasi:clocks/", "wasi:io/", "wasi:random/", "wasi:filesystem/")
 CPYTHON_MARK = b"componentize-py"  # in the producers section
 
@@ -82,29 +83,39 @@ def _hint(unknown: list[str]) -> str:
 
 def _check_host(engine: Engine, host: object) -> None:
     names = host.exports(engine) if isinstance(host, ComponentInstanceType) else {"(not an interface)": None}
-    unknown = sorted(set(names) - HOST_FUNCTIONS)
+    unknown = sorted(set(names) - set(HOST_FUNCTIONS))
     if unknown:
         raise Problem(
             f"The component imports functions that {HOST_INTERFACE} does not have: {', '.join(unknown)}.",
             hint=f"It has {', '.join(sorted(HOST_FUNCTIONS))}.",
         )
+    for name, extern in host.exports(engine).items() if isinstance(host, ComponentInstanceType) else ():
+        if not _fits(extern.ty, *HOST_FUNCTIONS[name]):
+            raise Problem(f"The component imports `{name}` with another type than it has.", hint=_WORLD_HINT)
+
+
+def _fits(function: object, parameters: int, result: str | None) -> bool:
+    if not isinstance(function, FuncType) or [type(kind) for _, kind in function.params] != [String] * parameters:
+        return False
+    kind = function.result
+    if result == "result":
+        return _is_string_result(kind)
+    if result == "option":
+        return isinstance(kind, OptionType) and isinstance(kind.payload, String)
+    return kind is None
+
+
+def _is_string_result(kind: object) -> bool:
+    return isinstance(kind, ResultType) and isinstance(kind.ok, String) and isinstance(kind.err, String)
 
 
 def _check_handle(handle: object) -> None:
-    if isinstance(handle, FuncType):
-        result = handle.result
-        if (
-            [type(kind) for _, kind in handle.params] == [String]
-            and isinstance(result, ResultType)
-            and isinstance(result.ok, String)
-            and isinstance(result.err, String)
-        ):
-            return
-    raise Problem(
-        "`handle` has the wrong type.",
-        detail="It must be `func(event: string) -> result<string, string>`, plain or async.",
-        hint=_WORLD_HINT,
-    )
+    if not _fits(handle, 1, "result"):
+        raise Problem(
+            "`handle` has the wrong type.",
+            detail="It must be `func(event: string) -> result<string, string>`, plain or async.",
+            hint=_WORLD_HINT,
+        )
 
 
 def check_links(engine: Engine, component: Component) -> None:

@@ -8,8 +8,9 @@ the engine maps on demand instead.
 """
 
 import logging
+import mmap
 
-from wasmtime import Config, Engine, WasmtimeError
+from wasmtime import Config, Engine
 
 from aerofn.runtime import ffi
 from aerofn.runtime.config import (
@@ -22,6 +23,9 @@ from aerofn.runtime.config import (
 
 WASM_STACK = 512 << 10
 FIBER_STACK = 1 << 20
+# two memories with their guards, four tables, a stack, and to spare
+SLOT_ADDRESSES = 2 * ((4 << 30) + (64 << 20)) + (16 << 20)
+_RESERVE_ONLY = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
 
 _log = logging.getLogger("aerofn.runtime")
 
@@ -57,6 +61,8 @@ def _pool(config: Config, settings: RuntimeConfig) -> None:
         "max_core_instances_per_component": MAX_CORE_INSTANCES,
         "max_memories_per_component": MAX_MEMORIES,
         "max_tables_per_component": MAX_TABLES,
+        "max_memories_per_module": MAX_MEMORIES,
+        "max_tables_per_module": MAX_TABLES,
         "max_memory_size": 4 << 30,
         "table_elements": MAX_TABLE_ELEMENTS,
     }
@@ -72,12 +78,20 @@ def compiling_engine() -> Engine:
     return Engine(_code_config())
 
 
+def _has_room(slots: int) -> bool:
+    """Whether the system grants the pool's addresses: wasmtime aborts the process where it does not."""
+    try:
+        mmap.mmap(-1, slots * SLOT_ADDRESSES, flags=_RESERVE_ONLY, prot=0).close()
+    except (OSError, OverflowError):
+        return False
+    return True
+
+
 def running_engine(settings: RuntimeConfig) -> Engine:
     """The engine of a service, with room for `settings.max_instances` invocations."""
     config = _code_config()
-    _pool(config, settings)
-    try:
-        return Engine(config)
-    except WasmtimeError as error:
-        _log.warning("mapping on demand: no address space for %d slots: %s", settings.max_instances, error)
-        return Engine(_code_config())
+    if _has_room(settings.max_instances):
+        _pool(config, settings)
+    else:
+        _log.warning("no address space for %d pooled instances: mapping on demand", settings.max_instances)
+    return Engine(config)

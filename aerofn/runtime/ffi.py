@@ -62,37 +62,31 @@ pooling_new = _quick("wasmtime_pooling_allocation_config_new", c_void_p)
 pooling_delete = _quick("wasmtime_pooling_allocation_config_delete", None, c_void_p)
 increment_epoch = _quick("wasmtime_engine_increment_epoch", None, c_void_p)
 
-POOLING_SETTINGS = (
+_COUNTS = (
     "total_component_instances",
     "total_core_instances",
     "total_memories",
     "total_tables",
     "total_stacks",
-    "max_component_instance_size",
-    "max_core_instance_size",
     "max_core_instances_per_component",
     "max_memories_per_component",
+    "max_memories_per_module",
     "max_tables_per_component",
-    "max_memory_size",
-    "table_elements",
-    "max_unused_warm_slots",
-    "linear_memory_keep_resident",
-    "table_keep_resident",
-    "async_stack_keep_resident",
+    "max_tables_per_module",
 )
-_WORD_SIZED = {"total_component_instances", "total_core_instances", "total_memories", "total_tables", "total_stacks"}
-_COUNTS = {"max_core_instances_per_component", "max_memories_per_component", "max_tables_per_component",
-           "max_unused_warm_slots"} | _WORD_SIZED  # fmt: skip
-_POOLING = {
-    name: _quick(
-        f"wasmtime_pooling_allocation_config_{name}_set", None, c_void_p, c_uint32 if name in _COUNTS else c_size_t
-    )
-    for name in POOLING_SETTINGS
-}
+_SIZES = ("max_component_instance_size", "max_core_instance_size", "max_memory_size", "table_elements")
+
+
+def _pooling_setting(name: str, kind: Any) -> Any:
+    return _quick(f"wasmtime_pooling_allocation_config_{name}_set", None, c_void_p, kind)
+
+
+_POOLING = {name: _pooling_setting(name, c_uint32) for name in _COUNTS}
+_POOLING.update({name: _pooling_setting(name, c_size_t) for name in _SIZES})
 
 
 def pooling_set(pooling: int, name: str, value: int) -> None:
-    """Set one of POOLING_SETTINGS."""
+    """Set one bound of the pooling allocator, by its name in the C API."""
     _POOLING[name](pooling, value)
 
 
@@ -161,6 +155,8 @@ ASYNC_HOST_FUNCTION = CFUNCTYPE(
 )
 
 KIND_STRING = wasmtime_ffi.WASMTIME_COMPONENT_STRING.value
+KIND_U64 = wasmtime_ffi.WASMTIME_COMPONENT_U64.value
+KIND_ENUM = wasmtime_ffi.WASMTIME_COMPONENT_ENUM.value
 KIND_OPTION = wasmtime_ffi.WASMTIME_COMPONENT_OPTION.value
 KIND_RESULT = wasmtime_ffi.WASMTIME_COMPONENT_RESULT.value
 KIND_U32 = wasmtime_ffi.WASMTIME_COMPONENT_U32.value
@@ -177,7 +173,7 @@ class _Result(ctypes.Structure):
 
 
 class _Of(ctypes.Union):
-    _fields_ = (("string", Bytes), ("result", _Result), ("option", c_void_p), ("u32", c_uint32))
+    _fields_ = (("string", Bytes), ("result", _Result), ("option", c_void_p), ("u32", c_uint32), ("u64", c_uint64))
 
 
 class Value(ctypes.Structure):
@@ -235,9 +231,25 @@ def put_option(address: int, data: bytes | None) -> None:
         outer.of.option = val_new(ctypes.addressof(inner))
 
 
+def put_u64(address: int, number: int) -> None:
+    """Make the value at `address` a number."""
+    value = Value.from_address(address)
+    value.kind = KIND_U64
+    value.of.u64 = number
+
+
+def put_enum_error(address: int, case: bytes) -> None:
+    """Make the value at `address` own `err(case)`, `case` being one of an enum's names."""
+    put_result(address, False, case)
+    Value.from_address(Value.from_address(address).of.result.payload).kind = KIND_ENUM
+
+
 def get_string(address: int) -> bytes:
-    """Copy the string of the value at `address`."""
-    string = Value.from_address(address).of.string
+    """Copy the string of the value at `address`; TypeError if it is none."""
+    value = Value.from_address(address)
+    if value.kind != KIND_STRING:
+        raise TypeError("not a string")
+    string = value.of.string
     return ctypes.string_at(string.data, string.size) if string.size else b""
 
 

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from aerofn.model import Limits, Outcome, Run, Usage
-from aerofn.runtime import verdict
+from aerofn.runtime import ffi, verdict
 from aerofn.runtime.components import Component
 from aerofn.runtime.fiber import Fiber
 from aerofn.runtime.host import Host
@@ -40,7 +40,7 @@ class Invocation:
         self._output_limit = runtime.config.max_output_bytes
         self._component = component
         self._limits = limits
-        self._event = event
+        self._event = event = ffi.valid_utf8(event)
         self._hot = self._was_hot = component.heat >= HOT or len(event) > LARGE_EVENT
         self._pauses = 0
         self._task: asyncio.Task[object] | None = None

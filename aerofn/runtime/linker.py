@@ -1,4 +1,4 @@
-"""What a guest's imports are linked to: the four functions of `aerofn:function/host`, and WASI with nothing behind it.
+"""What a guest's imports are linked to: the functions of `aerofn:function/host`, and WASI.
 
 A host function runs on the guest's own stack, perhaps on a worker thread. It finds its run by the number
 in the store that wasmtime hands it: two runs cannot mix. A call that needs the loop only notes itself
@@ -7,15 +7,15 @@ in the store that wasmtime hands it: two runs cannot mix. A call that needs the 
 
 import ctypes
 import itertools
-from collections.abc import Callable
 from typing import Any, Protocol
 
-from wasmtime import Engine, WasmtimeError
+from wasmtime import Engine
 from wasmtime.component import Linker
 
-from aerofn.runtime import ffi
+from aerofn.runtime import ffi, wasi
 
 HOST_INTERFACE = b"aerofn:function/host@1.0.0"
+WRONG_TYPE = "a host function was imported with another type than it has"
 
 
 class GuestFault(Exception):  # noqa: N818 - ends the guest like a trap, not an error of AeroFn
@@ -75,9 +75,18 @@ def _guest(context: int) -> Guest:
     return _guests[ffi.context_get_data(context)]
 
 
+def _expect(arguments: int, expected: int, results: int, expected_results: int) -> None:
+    # wasmtime's C API does not compare types: a component may have imported another signature
+    if arguments != expected or results != expected_results:
+        raise GuestFault(WRONG_TYPE)
+
+
 def _text(arguments: int, index: int) -> str:
-    # wasmtime has checked that it is UTF-8
-    return ffi.get_string(arguments + index * ffi.VALUE_SIZE).decode("utf-8")
+    try:
+        # wasmtime has checked that it is UTF-8
+        return ffi.get_string(arguments + index * ffi.VALUE_SIZE).decode("utf-8")
+    except TypeError:
+        raise GuestFault(WRONG_TYPE) from None
 
 
 # The continuation's callback is asked "is it ready?" at every poll. strlen answers that without entering
@@ -90,9 +99,10 @@ def _asking(name: str, count: int) -> Any:
 
     @ffi.ASYNC_HOST_FUNCTION
     def call(
-        _env: int, context: int, _type: int, arguments: int, _n: int, results: int, _m: int, error: int, then: int
+        _env: int, context: int, _type: int, arguments: int, n: int, results: int, m: int, error: int, then: int
     ) -> None:
         try:
+            _expect(n, count, m, 1)
             guest = _guest(context)
             ask = Ask(name, tuple(_text(arguments, i) for i in range(count)), results)
             continuation = ffi.Continuation.from_address(then)
@@ -114,8 +124,9 @@ def _failed(context: int, fault: BaseException) -> int:
 
 
 @ffi.HOST_FUNCTION
-def _log(_env: int, context: int, _type: int, arguments: int, _n: int, _results: int, _m: int) -> int:
+def _log(_env: int, context: int, _type: int, arguments: int, n: int, _results: int, m: int) -> int:
     try:
+        _expect(n, 2, m, 0)
         _guest(context).log(_text(arguments, 0), _text(arguments, 1))
     except BaseException as fault:
         return _failed(context, fault)
@@ -123,8 +134,9 @@ def _log(_env: int, context: int, _type: int, arguments: int, _n: int, _results:
 
 
 @ffi.HOST_FUNCTION
-def _env(_env: int, context: int, _type: int, arguments: int, _n: int, results: int, _m: int) -> int:
+def _env(_env: int, context: int, _type: int, arguments: int, n: int, results: int, m: int) -> int:
     try:
+        _expect(n, 1, m, 1)
         value = _guest(context).env(_text(arguments, 0))
         ffi.put_option(results, None if value is None else value.encode("utf-8", "replace"))
     except BaseException as fault:
@@ -136,27 +148,22 @@ _db_query = _asking("db_query", 2)
 _http_fetch = _asking("http_fetch", 1)
 
 
-def _check(error: int | None) -> None:
-    if error:
-        raise WasmtimeError(ffi.take_error(error))
-
-
-def _define(instance: int, add: Callable[..., int | None], name: bytes, function: Any) -> None:
-    _check(add(instance, name, len(name), ctypes.cast(function, ctypes.c_void_p), None, None))
-
-
 def linker_for(engine: Engine) -> Linker:
-    """The linker of every guest: AeroFn's functions, and WASI 0.2 (a store's WASI context decides what is behind it)."""
+    """The linker of every guest: WASI 0.2, and AeroFn's functions.
+
+    What is behind WASI is up to a store's WASI context (nothing) and to `wasi` (clocks and sockets).
+    """
     linker = Linker(engine)
     pointer = ffi.address_of(linker.ptr())
-    _check(ffi.linker_add_wasip2_async(pointer))
+    wasi.check(ffi.linker_add_wasip2_async(pointer))
+    wasi.replace_parts(linker)
     root = ffi.linker_root(pointer)
-    host = ctypes.c_void_p()
-    _check(ffi.linker_add_instance(root, HOST_INTERFACE, len(HOST_INTERFACE), ctypes.addressof(host)))
-    _define(host.value or 0, ffi.linker_add_func_async, b"db-query", _db_query)
-    _define(host.value or 0, ffi.linker_add_func_async, b"http-fetch", _http_fetch)
-    _define(host.value or 0, ffi.linker_add_func, b"log", _log)
-    _define(host.value or 0, ffi.linker_add_func, b"env", _env)
+    host = wasi.add_instance(root, HOST_INTERFACE)
+    for name, function in ((b"db-query", _db_query), (b"http-fetch", _http_fetch)):
+        callback = ctypes.cast(function, ctypes.c_void_p)
+        wasi.check(ffi.linker_add_func_async(host, name, len(name), callback, None, None))
+    wasi.define(host, b"log", _log)
+    wasi.define(host, b"env", _env)
     ffi.linker_instance_delete(host)
     ffi.linker_instance_delete(root)
     return linker

@@ -13,19 +13,29 @@ Verdict = tuple[Outcome, GuestError]
 _TRAP = re.compile(r"wasm trap: (.+)")
 # the guest's first memory is larger than its limit, or growing it further was refused (see `growth`)
 _ABOVE_LIMIT = re.compile(rf"memory minimum size of \d+ pages exceeds|\n\s+0: .*!{LIMIT_FUNCTION.decode()}\n")
+# the pool is used up, or the system gives no more memory: no fault of the guest's
+_NO_ROOM = re.compile(r"maximum concurrent|os error|mmap|Cannot allocate memory")
 _NEVER_RETURNED = "failed to produce a result"
 
 
 def of_failure(text: str, limits: Limits) -> Verdict:
     """Of wasmtime's account of why a guest did not come to its end."""
+    if _NO_ROOM.search(_last_cause(text)):
+        return host_error()
     if _ABOVE_LIMIT.search(text):
         return memory_limit(limits)
     if _NEVER_RETURNED in text or "deadlock" in text:
         message = "The function never finished: it waits for something that cannot happen."
         return Outcome.TRAP, GuestError(message, name="Trap", stack=text)
     trap = _TRAP.search(text)
-    message = trap.group(1) if trap else text.split("\n", 1)[0]
+    message = trap.group(1) if trap else _last_cause(text)
     return Outcome.TRAP, GuestError(message, name="Trap", stack=text)
+
+
+def _last_cause(text: str) -> str:
+    """The innermost of "Caused by:", or all there is."""
+    last = text.strip().rsplit("\n", 1)[-1].strip()
+    return re.sub(r"^\d+: ", "", last)
 
 
 def of_error(text: bytes) -> Verdict:

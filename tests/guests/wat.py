@@ -129,3 +129,16 @@ def explorer() -> bytes:
 """,
         arguments='(with "wasi" (instance $wasi))',
     )
+
+
+# How a core module imports and calls a function of each of these component types.
+CORE_TYPES = {
+    "(func)": "",
+    "(func (result string))": "(param i32)",
+    '(func (param "a" string) (result u32))': "(param i32 i32) (result i32)",
+}
+CORE_CALLS = {
+    "(func)": "(call $now)",
+    "(func (result string))": "(call $now (i32.const 64))",
+    '(func (param "a" string) (result u32))': "(drop (call $now (i32.const 0) (i32.const 0)))",
+}

@@ -144,3 +144,21 @@ async def test_the_time_limit_covers_host_calls(sandbox: Sandbox, js_guest: Comp
 async def test_wasi_shows_nothing_of_the_machine(sandbox: Sandbox) -> None:
     run = await sandbox.run(wat.explorer())
     assert run.outcome is Outcome.SUCCESS, run.error
+
+
+@pytest.mark.parametrize("signature", ["(func)", "(func (result string))", '(func (param "a" string) (result u32))'])
+async def test_a_wasi_function_imported_with_another_type_does_no_harm(sandbox: Sandbox, signature: str) -> None:
+    lowering = '(core func $now (canon lower (func $clock "now") (memory (core memory $r "memory"))'
+    guest = wat.component(
+        imports=f"""(import "wasi:clocks/monotonic-clock@0.2.3" (instance $clock (export "now" {signature})))
+          (core module $room (memory (export "memory") 1)
+            (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 8)))
+          (core instance $r (instantiate $room))
+          {lowering} (realloc (core func $r "realloc"))))
+          (core instance $wasi (export "now" (func $now)))""",
+        core_imports=f'(import "wasi" "now" (func $now {wat.CORE_TYPES[signature]}))',
+        arguments='(with "wasi" (instance $wasi))',
+        body=wat.CORE_CALLS[signature],
+    )
+    run = await sandbox.run(guest)
+    assert run.outcome is Outcome.TRAP
