@@ -1,5 +1,6 @@
-"""Popular npm packages work in a function: installed by npm from the lock file, bundled, run in a sandbox."""
+"""With npm packages from a lock file: popular ones work in a function, and TypeScript knows the globals."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -9,9 +10,11 @@ from pathlib import Path
 import jwt
 import pytest
 
+from aerofn.build.node import SDK
 from tests.build.conftest import Functions, output
 
 PACKAGES = Path(__file__).parent / "packages"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 SECRET = "a secret of at least thirty-two bytes"
 
 
@@ -48,3 +51,21 @@ async def test_proven_packages(project: Path, functions: Functions) -> None:
         "ada",
         "ERR_JWS_SIGNATURE_VERIFICATION_FAILED",
     )
+
+
+def test_types(project: Path) -> None:
+    files = [project / "typed.ts", SDK / "aerofn.d.ts", *EXAMPLES.glob("*/*.js")]
+    options = {"lib": ["es2023"], "target": "es2023", "module": "esnext", "moduleResolution": "bundler"}
+    checks = {
+        "strict": True,
+        "noImplicitAny": False,
+        "checkJs": True,
+        "allowJs": True,
+        "noEmit": True,
+        "types": [],
+    }
+    config = {"compilerOptions": options | checks, "files": [str(path) for path in files]}
+    (project / "tsconfig.json").write_text(json.dumps(config))
+    compiler = project / "node_modules" / ".bin" / "tsc"
+    done = subprocess.run([compiler, "-p", project], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == ("", 0)
