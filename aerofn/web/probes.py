@@ -25,11 +25,11 @@ class Probes:
         """200 when the node can take work.
 
         Raises:
-            NotReady: it cannot; says why.
+            Busy: it cannot, code `not_ready`; says why.
         """
         reasons = await self._ready()
         if reasons:
-            raise NotReady(reasons)
+            raise _not_ready(reasons)
         return json_answer({"status": "ready"})
 
     async def metrics(self, request: Request) -> Answer:
@@ -38,11 +38,7 @@ class Probes:
         return Answer(200, body, [(b"content-type", content_type.encode())])
 
 
-class NotReady(Busy):
-    """The node cannot take work now."""
-
-    code = "not_ready"
-
-    def __init__(self, reasons: list[str]) -> None:
-        super().__init__("this node is not ready")
-        self.detail = "; ".join(reasons)
+def _not_ready(reasons: list[str]) -> Busy:
+    error = Busy("this node cannot take work now", hint="try again shortly")
+    error.code, error.detail = "not_ready", "; ".join(reasons)
+    return error

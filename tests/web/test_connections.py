@@ -1,0 +1,216 @@
+"""Over a real server: a client that leaves, connections that are kept, bodies that never end."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from web_kit import Invocation, Line, Web, admin, ended, settings
+
+from aerofn.dispatch.invoker import Completed
+
+HELLO = "POST /functions/v1/hello"
+MIB = 1 << 20
+
+
+class Gate:
+    """A function that runs until it is let through, and says when it began and how it ended."""
+
+    def __init__(self) -> None:
+        self.entered = asyncio.Event()
+        self.open = asyncio.Event()
+        self.over = asyncio.Event()
+        self.cancelled = False
+
+    async def __call__(self, _: Invocation) -> Completed:
+        self.entered.set()
+        try:
+            await self.open.wait()
+        except asyncio.CancelledError:
+            self.cancelled = True
+            raise
+        finally:
+            self.over.set()
+        return ended(b'"through"')
+
+
+@pytest_asyncio.fixture
+async def port() -> AsyncIterator[int]:
+    async with Web().server() as port:
+        yield port
+
+
+async def test_a_client_that_leaves_cancels_its_invocation() -> None:
+    web, gate = Web(), Gate()
+    web.requests.reply = gate
+    async with web.server() as port, Line.open(port) as other:
+        async with Line.open(port) as line:
+            await line.send(HELLO, "Content-Length: 2", body=b"{}")
+            await gate.entered.wait()
+        async with asyncio.timeout(5):
+            await gate.over.wait()
+        assert gate.cancelled
+        # The node is unharmed.
+        web.requests.reply = ended(b"1")
+        await other.send(HELLO)
+        assert (await other.answer())[2] == b"1"
+
+
+async def test_a_client_that_leaves_with_a_large_body_sent_is_noticed() -> None:
+    """A server stops reading from a client whose body is large: it must read on to see it leave."""
+    web, gate = Web(), Gate()
+    web.requests.reply = gate
+    async with web.server() as port:
+        async with Line.open(port) as line:
+            await line.send(HELLO, f"Content-Length: {4 * MIB}", body=b"x" * 4 * MIB)
+            await gate.entered.wait()
+        async with asyncio.timeout(5):
+            await gate.over.wait()
+    assert gate.cancelled
+
+
+async def test_a_slow_invocation_is_answered_and_its_connection_kept() -> None:
+    """The watch for the client's leaving begins, and must not eat the next request."""
+    web, gate = Web(), Gate()
+    web.requests.reply = gate
+    async with web.server() as port, Line.open(port) as line:
+        for number in range(3):
+            gate.entered.clear()
+            gate.open.clear()
+            await line.send(HELLO, "Content-Length: 1", body=b"1")
+            await gate.entered.wait()
+            await watching()
+            gate.open.set()
+            status, headers, body = await line.answer()
+            assert (status, body, len(web.requests.asked)) == (200, b'"through"', number + 1)
+            assert "connection" not in headers
+
+
+async def watching() -> None:
+    """Wait until an invocation has run for so long that its client is watched."""
+    while not any("_until_gone" in repr(task.get_coro()) for task in asyncio.all_tasks()):
+        await asyncio.sleep(0)
+
+
+async def test_pipelined_requests_are_answered_in_order() -> None:
+    web = Web()
+    numbers = iter(range(10))
+
+    async def count(_: Invocation) -> Completed:
+        return ended(str(next(numbers)).encode())
+
+    web.requests.reply = count
+    async with web.server() as port, Line.open(port) as line:
+        one = f"{HELLO} HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{{}}".encode()
+        line.writer.write(one * 5)
+        assert [(await line.answer())[2] for _ in range(5)] == [b"0", b"1", b"2", b"3", b"4"]
+
+
+async def test_an_error_keeps_the_connection(port: int) -> None:
+    async with Line.open(port) as line:
+        for path, status in [("/nothing", 404), ("/functions/v1/a.b", 404), ("/healthz", 200)]:
+            await line.send(f"GET {path}")
+            assert (await line.answer())[0] == status
+
+
+async def test_a_declared_length_over_the_limit_is_refused_before_any_of_it_is_sent() -> None:
+    web = Web(settings=settings(max_body_mb=1))
+    async with web.server() as port, Line.open(port) as line:
+        await line.send(HELLO, f"Content-Length: {MIB + 1}", "Expect: 100-continue")
+        status, _, body = await line.answer()  # and no 100
+        assert (status, b"payload_too_large" in body) == (413, True)
+    assert web.requests.asked == []
+
+
+@pytest.mark.parametrize(
+    ("start", "headers"),
+    [
+        (HELLO, []),
+        (
+            "POST /functions/v1/deploy",
+            ["Content-Type: multipart/form-data; boundary=b", f"Authorization: {admin()['authorization']}"],
+        ),
+    ],
+)
+async def test_a_body_without_end_is_refused_while_it_is_sent(start: str, headers: list[str]) -> None:
+    web = Web(settings=settings(max_body_mb=1, max_component_mb=1))
+    async with web.server() as port, Line.open(port) as line:
+        await line.send(start, "Transfer-Encoding: chunked", *headers)
+        opening = b'--b\r\nContent-Disposition: form-data; name="wasm"; filename="f"\r\n\r\n'
+        sending = asyncio.create_task(_send_for_ever(line.writer, opening))
+        status, _, body = await line.answer()
+        sending.cancel()
+        assert (status, b"payload_too_large" in body) == (413, True)
+    assert web.requests.asked == []
+    assert web.functions.registered == []
+
+
+async def _send_for_ever(writer: asyncio.StreamWriter, opening: bytes) -> None:
+    chunk = opening
+    while True:
+        writer.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
+        await writer.drain()
+        chunk = b"x" * 65_536
+
+
+async def test_a_client_that_leaves_in_the_middle_of_its_body_invokes_nothing() -> None:
+    web = Web()
+    async with web.server() as port, Line.open(port) as other:
+        async with Line.open(port) as line:
+            await line.send(HELLO, "Content-Length: 10", body=b"half")
+        await other.send(HELLO)
+        assert (await other.answer())[0] == 200
+    assert len(web.requests.asked) == 1
+
+
+async def test_head_has_no_body_and_keeps_the_connection() -> None:
+    web = Web()
+    web.requests.reply = ended(b'{"statusCode": 200, "body": "text"}')
+    async with web.server() as port, Line.open(port) as line:
+        await line.send("HEAD /functions/v1/hello")
+        head = await line.reader.readuntil(b"\r\n\r\n")
+        assert b"content-length: 4\r\n" in head
+        await line.send("GET /healthz")
+        assert (await line.answer())[2] == b'{"status":"ok"}'
+
+
+@pytest.mark.parametrize("status", [204, 205, 304])
+async def test_a_status_without_body_keeps_the_connection(status: int) -> None:
+    web = Web()
+    web.requests.reply = ended(b'{"statusCode": %d, "body": "no"}' % status)
+    async with web.server() as port, Line.open(port) as line:
+        for _ in range(2):
+            await line.send(HELLO)
+            assert (await line.answer())[0] == status
+
+
+@pytest.mark.parametrize("watched", [False, True])
+async def test_a_shutdown_ends_a_waiting_request_as_such(watched: bool) -> None:
+    """Not as a client that left: that would swallow the cancellation."""
+    web, gate = Web(), Gate()
+    web.requests.reply = gate
+    application = web.application()
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/functions/v1/hello",
+        "query_string": b"",
+        "headers": [],
+    }
+    messages = iter([{"type": "http.request", "body": b"", "more_body": False}])
+
+    async def receive() -> dict[str, object]:
+        message = next(messages, None)
+        return message if message is not None else await asyncio.get_running_loop().create_future()
+
+    async def send(_: object) -> None:
+        raise AssertionError("nobody is to be answered")
+
+    task = asyncio.create_task(application(scope, receive, send))  # type: ignore[arg-type]
+    await gate.entered.wait()
+    if watched:
+        await watching()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert gate.cancelled
