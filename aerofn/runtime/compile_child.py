@@ -41,7 +41,9 @@ def _operate(wasm: bytes) -> Scope | None:
     except UnsupportedError:
         return None
     if len(scope.memories) > MAX_MEMORIES:
-        raise Problem(f"The component has {len(scope.memories)} memories.", detail=f"The limit is {MAX_MEMORIES}.")
+        raise Problem(
+            f"The component has {len(scope.memories)} memories.", detail=f"The limit is {MAX_MEMORIES}."
+        )
     return scope
 
 

@@ -1,4 +1,4 @@
-"""Compiling, as the service sees it: one short-lived process for each component, with limits on all it takes."""
+"""Compiling, as the service sees it: a short-lived process for each component, with limits on all it takes."""
 
 import asyncio
 import os

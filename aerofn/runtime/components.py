@@ -22,7 +22,7 @@ from aerofn.runtime.vault import Vault
 _log = logging.getLogger("aerofn.runtime")
 
 
-class CannotLoad(Exception):  # noqa: N818 - the cache's own business: it compiles anew
+class CannotLoad(Exception):
     """Wasmtime does not take a file of machine code."""
 
 

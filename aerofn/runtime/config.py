@@ -7,7 +7,6 @@ import msgspec
 
 from aerofn.runtime.ffi import WASMTIME_VERSION
 
-
 # What one guest may consist of, beside its memory: fixed, so that what was deployed runs everywhere.
 MAX_MEMORIES = 4  # which share the memory limit; a JavaScript guest has two, one of them of size 0
 MAX_TABLES = 8

@@ -18,19 +18,24 @@ from aerofn.runtime.linker import linker_for
 
 HOST_INTERFACE = "aerofn:function/host@1.0.0"
 # parameters (all strings) and result of each: wasmtime's C API compares no types of host functions
-HOST_FUNCTIONS = {"db-query": (2, "result"), "http-fetch": (1, "result"), "log": (2, None), "env": (1, "option")}
+HOST_FUNCTIONS = {
+    "db-query": (2, "result"),
+    "http-fetch": (1, "result"),
+    "log": (2, None),
+    "env": (1, "option"),
+}
 WASI_PACKAGES = ("wasi:cli/", "wasi:clocks/", "wasi:io/", "wasi:random/", "wasi:filesystem/")
 CPYTHON_MARK = b"componentize-py"  # in the producers section
 
 _LINK_PROBLEM = "The component's imports do not have the types that AeroFn offers."
 _WORLD_HINT = "Build it for the world `function` or `async-function` of wit/aerofn.wit; `aerofn build` does."
 _MODULE_HINT = (
-    "Wrap it: `aerofn build module.wasm`, or `wasm-tools component embed wit/aerofn.wit -w function module.wasm"
-    " | wasm-tools component new /dev/stdin -o function.wasm`."
+    "Wrap it: `aerofn build module.wasm`, or `wasm-tools component embed wit/aerofn.wit -w function"
+    " module.wasm | wasm-tools component new /dev/stdin -o function.wasm`."
 )
 
 
-class Problem(Exception):  # noqa: N818 - the answer of the compiler's process, no failure of it
+class Problem(Exception):
     """Why a component cannot be a function, as the deployer will read it."""
 
     def __init__(self, message: str, detail: str | None = None, hint: str | None = None) -> None:
@@ -56,13 +61,15 @@ def check(engine: Engine, component: Component, wasm: bytes) -> bool:
     imports = kind.imports(engine)
     unknown = [name for name in imports if not _is_offered(name, wasm)]
     if unknown:
-        raise Problem(f"The component imports what AeroFn does not offer: {', '.join(unknown)}.", hint=_hint(unknown))
+        names = ", ".join(unknown)
+        raise Problem(f"The component imports what AeroFn does not offer: {names}.", hint=_hint(unknown))
     if HOST_INTERFACE in imports:
         _check_host(engine, imports[HOST_INTERFACE].ty)
     exports = kind.exports(engine)
     if "handle" not in exports:
         found = ", ".join(exports) or "nothing"
-        raise Problem("The component does not export `handle`.", detail=f"It exports {found}.", hint=_WORLD_HINT)
+        detail = f"It exports {found}."
+        raise Problem("The component does not export `handle`.", detail=detail, hint=_WORLD_HINT)
     _check_handle(exports["handle"].ty)
     return any(name.startswith("wasi:") for name in imports)
 
@@ -95,7 +102,10 @@ def _check_host(engine: Engine, host: object) -> None:
 
 
 def _fits(function: object, parameters: int, result: str | None) -> bool:
-    if not isinstance(function, FuncType) or [type(kind) for _, kind in function.params] != [String] * parameters:
+    if (
+        not isinstance(function, FuncType)
+        or [type(kind) for _, kind in function.params] != [String] * parameters
+    ):
         return False
     kind = function.result
     if result == "result":

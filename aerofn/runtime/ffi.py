@@ -8,7 +8,7 @@ Pointers are plain integers (addresses): they cost nothing to pass, and nothing 
 back. So each has exactly one owner, written beside the function that makes it:
 
     made by                               owned by           released by
-    component_new, component_deserialize  Component          component_delete
+    component_deserialize_file            Component          component_delete
     get_export_index                      Component          export_index_delete
     store_new                             Fiber              store_delete
     store_context                         the store          with it (never released on its own)
@@ -28,7 +28,19 @@ releases it, for calls that run a guest, compile or unmap memory.
 
 import ctypes
 import importlib.metadata
-from ctypes import CFUNCTYPE, PYFUNCTYPE, c_bool, c_char_p, c_int64, c_size_t, c_uint8, c_uint32, c_uint64, c_void_p
+from collections.abc import Callable
+from ctypes import (
+    CFUNCTYPE,
+    PYFUNCTYPE,
+    c_bool,
+    c_char_p,
+    c_int64,
+    c_size_t,
+    c_uint8,
+    c_uint32,
+    c_uint64,
+    c_void_p,
+)
 from typing import Any
 
 from wasmtime import _ffi as wasmtime_ffi
@@ -91,11 +103,13 @@ def pooling_set(pooling: int, name: str, value: int) -> None:
 
 
 # --- components ---------------------------------------------------------------------------------------
-component_new = _slow("wasmtime_component_new", c_void_p, c_void_p, c_char_p, c_size_t, c_void_p)
-component_serialize = _slow("wasmtime_component_serialize", c_void_p, c_void_p, c_void_p)
-component_deserialize_file = _slow("wasmtime_component_deserialize_file", c_void_p, c_void_p, c_char_p, c_void_p)
+component_deserialize_file = _slow(
+    "wasmtime_component_deserialize_file", c_void_p, c_void_p, c_char_p, c_void_p
+)
 component_delete = _slow("wasmtime_component_delete", None, c_void_p)
-get_export_index = _quick("wasmtime_component_get_export_index", c_void_p, c_void_p, c_void_p, c_char_p, c_size_t)
+get_export_index = _quick(
+    "wasmtime_component_get_export_index", c_void_p, c_void_p, c_void_p, c_char_p, c_size_t
+)
 export_index_delete = _quick("wasmtime_component_export_index_delete", None, c_void_p)
 
 # --- linker -------------------------------------------------------------------------------------------
@@ -124,13 +138,17 @@ store_limiter = _quick("wasmtime_store_limiter", None, c_void_p, c_int64, c_int6
 store_delete = _slow("wasmtime_store_delete", None, c_void_p)
 context_get_data = _quick("wasmtime_context_get_data", c_void_p, c_void_p)
 context_set_epoch_deadline = _quick("wasmtime_context_set_epoch_deadline", None, c_void_p, c_uint64)
-# The C function returns nothing, though wasmtime's bindings say it returns an error: that would be garbage.
-context_epoch_yield = _quick("wasmtime_context_epoch_deadline_async_yield_and_update", None, c_void_p, c_uint64)
+# The C function returns nothing, though wasmtime's bindings say it returns an error: it would be garbage.
+context_epoch_yield = _quick(
+    "wasmtime_context_epoch_deadline_async_yield_and_update", None, c_void_p, c_uint64
+)
 wasi_config_new = _quick("wasi_config_new", c_void_p)
 context_set_wasi = _quick("wasmtime_context_set_wasi", c_void_p, c_void_p, c_void_p)
 
 # --- calls --------------------------------------------------------------------------------------------
-instance_get_func = _quick("wasmtime_component_instance_get_func", c_bool, c_void_p, c_void_p, c_void_p, c_void_p)
+instance_get_func = _quick(
+    "wasmtime_component_instance_get_func", c_bool, c_void_p, c_void_p, c_void_p, c_void_p
+)
 func_call_async = _quick(
     "wasmtime_component_func_call_async",
     c_void_p, c_void_p, c_void_p, c_void_p, c_size_t, c_void_p, c_size_t, c_void_p,
@@ -154,6 +172,17 @@ ASYNC_HOST_FUNCTION = CFUNCTYPE(
     None, c_void_p, c_void_p, c_void_p, c_void_p, c_size_t, c_void_p, c_size_t, c_void_p, c_void_p
 )
 
+
+def host_function(function: Callable[..., int]) -> Any:
+    """A C callback of `function`, which returns 0 or an error. Must be kept for as long as a linker has it."""
+    return HOST_FUNCTION(function)
+
+
+def async_host_function(function: Callable[..., None]) -> Any:
+    """A C callback of `function`, which gives out an error or a continuation. To be kept likewise."""
+    return ASYNC_HOST_FUNCTION(function)
+
+
 KIND_STRING = wasmtime_ffi.WASMTIME_COMPONENT_STRING.value
 KIND_U64 = wasmtime_ffi.WASMTIME_COMPONENT_U64.value
 KIND_ENUM = wasmtime_ffi.WASMTIME_COMPONENT_ENUM.value
@@ -173,7 +202,13 @@ class _Result(ctypes.Structure):
 
 
 class _Of(ctypes.Union):
-    _fields_ = (("string", Bytes), ("result", _Result), ("option", c_void_p), ("u32", c_uint32), ("u64", c_uint64))
+    _fields_ = (
+        ("string", Bytes),
+        ("result", _Result),
+        ("option", c_void_p),
+        ("u32", c_uint32),
+        ("u64", c_uint64),
+    )
 
 
 class Value(ctypes.Structure):

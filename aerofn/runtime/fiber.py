@@ -53,7 +53,9 @@ class Fiber:
         "memory_peak",
     )  # fmt: skip
 
-    def __init__(self, component: "Component", linker_at: int, event: bytes, host: Host, limits: Limits) -> None:
+    def __init__(
+        self, component: "Component", linker_at: int, event: bytes, host: Host, limits: Limits
+    ) -> None:
         self.host = host
         self.host_calls = 0
         self.cpu_ns = 0
@@ -76,7 +78,9 @@ class Fiber:
     def _confine(self, component: "Component", limits: Limits) -> None:
         anatomy = component.anatomy
         memory = anatomy.memory_size(limits.memory_mb << 20)
-        ffi.store_limiter(self._store, memory, MAX_TABLE_ELEMENTS, MAX_INSTANCES, MAX_TABLES, anatomy.memories)
+        ffi.store_limiter(
+            self._store, memory, MAX_TABLE_ELEMENTS, MAX_INSTANCES, MAX_TABLES, anatomy.memories
+        )
         context = self._context
         ffi.context_set_epoch_deadline(context, 1)
         ffi.context_epoch_yield(context, 1)
@@ -170,7 +174,7 @@ class Fiber:
         return self._asks.popleft() if self._asks else None
 
     def result(self, limit: int) -> tuple[bool, bytes | None, int]:
-        """After a call that did not fail: whether it is ok, its text (None if over `limit` bytes), its size."""
+        """After a call that did not fail: is it ok, its text (None if over `limit` bytes), its size."""
         result = self._block.frame.result.of.result
         payload = result.payload
         size = ffi.Value.from_address(payload).of.string.size

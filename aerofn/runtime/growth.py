@@ -121,7 +121,9 @@ class Module:
         code = b"\x00"  # no locals
         if self._maximum is not None:
             # if (i64(memory.size) + i64(delta) > maximum) return -1
-            code += b"\x3f\x00\xad\x20\x00\xad\x7c\x42" + _signed(self._maximum) + b"\x56\x04\x40\x41\x7f\x0f\x0b"
+            code += (
+                b"\x3f\x00\xad\x20\x00\xad\x7c\x42" + _signed(self._maximum) + b"\x56\x04\x40\x41\x7f\x0f\x0b"
+            )
         # r = memory.grow(delta); if (r == -1) unreachable; return r
         code += b"\x20\x00\x40\x00\x22\x00\x41\x7f\x46\x04\x40\x00\x0b\x20\x00\x0b"
         return binary.name(code)

@@ -1,4 +1,4 @@
-"""The driving of one run: polls on the loop or on workers, host calls awaited in between, one time limit over all."""
+"""The driving of one run: polls on the loop or on workers, host calls awaited, one time limit over all."""
 
 import asyncio
 import logging
@@ -15,9 +15,9 @@ from aerofn.runtime.linker import Ask
 if TYPE_CHECKING:
     from aerofn.runtime.runtime import Runtime
 
-# One poll of a guest that waits for a clock takes less than this; one that computes takes a slice.
+# One poll of a guest that gives way by itself takes less than this; one that computes takes a slice.
 IDLE_POLL_NS = 200_000
-IDLE_PAUSES_S = (0.0, 0.0, 0.0005, 0.001, 0.002, 0.005, 0.01)  # between polls of a guest that waits for a clock
+IDLE_PAUSES_S = (0.0, 0.0, 0.0005, 0.001, 0.002, 0.005, 0.01)  # between polls of a guest that gives way
 LARGE_EVENT = 256 << 10  # copying this much into a guest is done on a worker
 HOT = 3  # a component whose runs kept outlasting their slice starts on a worker
 
@@ -32,7 +32,9 @@ class Invocation:
         "_output_limit", "_pauses", "_task", "_ticker", "_timer", "_turns", "_was_hot", "_workers",
     )  # fmt: skip
 
-    def __init__(self, runtime: "Runtime", component: Component, event: bytes, host: Host, limits: Limits) -> None:
+    def __init__(
+        self, runtime: "Runtime", component: Component, event: bytes, host: Host, limits: Limits
+    ) -> None:
         self._loop = runtime.loop
         self._turns = runtime.turns
         self._ticker = runtime.ticker
@@ -94,7 +96,7 @@ class Invocation:
         return await self._workers.run(self._fiber.advance)
 
     async def _after_slice(self) -> None:
-        """The guest neither ended nor asked: its slice is used up, or it waits for a WASI clock."""
+        """The guest neither ended nor asked: its slice is used up, or it gave way by itself."""
         if self._fiber.last_poll_ns > IDLE_POLL_NS:
             if not self._was_hot:
                 self._was_hot = True

@@ -18,7 +18,7 @@ HOST_INTERFACE = b"aerofn:function/host@1.0.0"
 WRONG_TYPE = "a host function was imported with another type than it has"
 
 
-class GuestFault(Exception):  # noqa: N818 - ends the guest like a trap, not an error of AeroFn
+class GuestFault(Exception):
     """A host call that a guest may not make; its text is told to the function's author."""
 
 
@@ -97,9 +97,17 @@ _is_ready = ctypes.cast(ctypes.CDLL(None).strlen, ctypes.c_void_p).value
 def _asking(name: str, count: int) -> Any:
     """An async host function that takes `count` strings and is answered on the loop."""
 
-    @ffi.ASYNC_HOST_FUNCTION
-    def call(
-        _env: int, context: int, _type: int, arguments: int, n: int, results: int, m: int, error: int, then: int
+    @ffi.async_host_function
+    def call(  # noqa: PLR0917 - the C API's arguments
+        _env: int,
+        context: int,
+        _type: int,
+        arguments: int,
+        n: int,
+        results: int,
+        m: int,
+        error: int,
+        then: int,
     ) -> None:
         try:
             _expect(n, count, m, 1)
@@ -123,7 +131,7 @@ def _failed(context: int, fault: BaseException) -> int:
     return int(ffi.error_new(b"host function failed"))
 
 
-@ffi.HOST_FUNCTION
+@ffi.host_function
 def _log(_env: int, context: int, _type: int, arguments: int, n: int, _results: int, m: int) -> int:
     try:
         _expect(n, 2, m, 0)
@@ -133,7 +141,7 @@ def _log(_env: int, context: int, _type: int, arguments: int, n: int, _results: 
     return 0
 
 
-@ffi.HOST_FUNCTION
+@ffi.host_function
 def _env(_env: int, context: int, _type: int, arguments: int, n: int, results: int, m: int) -> int:
     try:
         _expect(n, 1, m, 1)

@@ -27,9 +27,9 @@ from aerofn.runtime.workers import Workers
 
 
 def refuse_python(version: tuple[int, ...]) -> None:
-    """Refuse Python 3.14.0, whose stack checks abort on foreign stacks (cpython GH-139653; 3.14.1 is fine)."""
+    """Refuse Python 3.14.0, whose stack checks abort on foreign stacks (cpython GH-139653)."""
     if version[:3] == (3, 14, 0):
-        raise RuntimeError("AeroFn cannot run on Python 3.14.0 (cpython GH-139653): use 3.14.1 or later, or 3.13.")
+        raise RuntimeError("AeroFn cannot run on Python 3.14.0 (cpython GH-139653): use 3.14.1 or later.")
 
 
 class State(enum.Enum):

@@ -20,7 +20,17 @@ PAGES_EXPORT = b"aerofn-memory-pages"
 PAGE = 64 << 10
 MAX_DEPTH = 8
 
-_MODULE, _CORE_INSTANCE, _COMPONENT, _INSTANCE, _ALIAS, _TYPE, _CANON, _IMPORT, _EXPORT = 1, 2, 4, 5, 6, 7, 8, 10, 11
+_MODULE, _CORE_INSTANCE, _COMPONENT, _INSTANCE, _ALIAS, _TYPE, _CANON, _IMPORT, _EXPORT = (
+    1,
+    2,
+    4,
+    5,
+    6,
+    7,
+    8,
+    10,
+    11,
+)
 _SORTS = {1: "func", 2: "value", 3: "type", 4: "component", 5: "instance"}
 _CORE_SORTS = {0: "core func", 1: "core table", 2: "core memory", 3: "core global", 0x11: "core module"}
 
@@ -238,7 +248,10 @@ class Scope:
         yield binary.section(_TYPE, b"\x01\x40\x00\x00\x79")  # func() -> u32
         yield binary.section(
             _CANON,
-            b"\x01\x00\x00" + binary.number(self._counts["core func"]) + b"\x00" + binary.number(self._counts["type"]),
+            b"\x01\x00\x00"
+            + binary.number(self._counts["core func"])
+            + b"\x00"
+            + binary.number(self._counts["type"]),
         )
 
 

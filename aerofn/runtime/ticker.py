@@ -1,4 +1,4 @@
-"""The clock that ends slices: a thread that advances the engine's epoch while guests run, and sleeps when none do."""
+"""The clock that ends slices: a thread that advances the engine's epoch while guests run, else sleeps."""
 
 import threading
 import time

@@ -4,6 +4,7 @@ Each file has a label beside it: what the deploy found out about the component, 
 only this directory holds. A file that is damaged, put there by somebody else, or made by another wasmtime
 or configuration does not match its tag and is compiled anew.
 The directory and its key are for the service's user alone (0700, 0600); who can write there has the key.
+Loaded files stay mapped, as programs do: they are replaced, never rewritten.
 """
 
 import contextlib
@@ -54,7 +55,7 @@ class Vault:
         return self._directory / f"compiling-{secrets.token_hex(8)}"
 
     def find(self, digest: bytes) -> tuple[Path, bytes] | None:
-        """The file to load for `digest` and its label's text, both checked; None if there is none to be trusted."""
+        """The file to load for `digest` and its label's text, both checked; None if there is none to trust."""
         path = self.path(digest)
         try:
             label = path.with_suffix(".label").read_bytes()
@@ -77,10 +78,14 @@ class Vault:
         return path
 
     def _checker(self, digest: bytes, nonce: bytes, text: bytes, path: Path) -> Poly1305:
-        # Poly1305 (4 times as fast as HMAC-SHA256 on a CPython guest's 40 MB) needs a new key for each message
+        # Poly1305 needs a new key for each message; it takes a quarter of HMAC-SHA256's time on CPython's 35 MB
         subject = nonce + self._fingerprint + digest + text
         checker = Poly1305(hmac.digest(self._key, subject, hashlib.sha256))
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as code, memoryview(code) as view:
+        with (
+            path.open("rb") as file,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as code,
+            memoryview(code) as view,
+        ):
             checker.update(view)
         return checker
 

@@ -25,7 +25,7 @@ WRONG_TYPE = b"a WASI function was imported with another type than it has"
 _STARTED = time.monotonic_ns()
 
 
-@ffi.HOST_FUNCTION
+@ffi.host_function
 def _now(_env: int, _context: int, _type: int, _arguments: int, _n: int, results: int, m: int) -> int:
     if m != 1:
         return int(ffi.error_new(WRONG_TYPE))
@@ -33,7 +33,7 @@ def _now(_env: int, _context: int, _type: int, _arguments: int, _n: int, results
     return 0
 
 
-@ffi.HOST_FUNCTION
+@ffi.host_function
 def _resolution(_env: int, _context: int, _type: int, _arguments: int, _n: int, results: int, m: int) -> int:
     if m != 1:
         return int(ffi.error_new(WRONG_TYPE))
@@ -41,12 +41,12 @@ def _resolution(_env: int, _context: int, _type: int, _arguments: int, _n: int, 
     return 0
 
 
-@ffi.HOST_FUNCTION
+@ffi.host_function
 def _no_sleep(_env: int, _context: int, _type: int, _arguments: int, _n: int, _results: int, _m: int) -> int:
     return int(ffi.error_new(NO_SLEEP))
 
 
-@ffi.HOST_FUNCTION
+@ffi.host_function
 def _no_socket(_env: int, _context: int, _type: int, _arguments: int, _n: int, results: int, m: int) -> int:
     if m != 1:
         return int(ffi.error_new(WRONG_TYPE))

@@ -1,4 +1,4 @@
-"""A few threads for guests that need more than their first slice: each takes one slice of one guest at a time."""
+"""A few threads for guests that need more than their first slice: each takes one slice at a time."""
 
 import asyncio
 import threading

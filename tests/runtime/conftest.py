@@ -20,7 +20,16 @@ def js_component(source: Path) -> bytes:
     target = ROOT / ".aerofn" / "guests" / f"{source.stem}-{digest}.wasm"
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
-        command = ["node", str(_componentize()), "--wit", str(wit), "-n", "async-function", "--js", str(source)]
+        command = [
+            "node",
+            str(_componentize()),
+            "--wit",
+            str(wit),
+            "-n",
+            "async-function",
+            "--js",
+            str(source),
+        ]
         subprocess.run([*command, "-o", str(target)], check=True, capture_output=True)
     return target.read_bytes()
 
@@ -32,7 +41,15 @@ def _componentize() -> Path:
     modules = Path(os.environ.get("AEROFN_NODE_MODULES", home / "node_modules"))
     if not (modules / "componentize-qjs").exists():
         home.mkdir(parents=True, exist_ok=True)
-        install = ["npm", "install", "--prefix", str(home), "--no-audit", "--no-fund", "componentize-qjs@0.4.5"]
+        install = [
+            "npm",
+            "install",
+            "--prefix",
+            str(home),
+            "--no-audit",
+            "--no-fund",
+            "componentize-qjs@0.4.5",
+        ]
         subprocess.run(install, check=True, capture_output=True)
     return modules / "componentize-qjs" / "cli.mjs"
 

@@ -3,8 +3,8 @@
 import asyncio
 
 import pytest
+import wat
 from sandbox_kit import FakeHost, Sandbox, do
-import wat  # isort: skip
 
 from aerofn.errors import HostError
 from aerofn.model import Limits, Outcome

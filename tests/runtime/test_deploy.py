@@ -4,10 +4,10 @@ import re
 import time
 
 import pytest
+import wat
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sandbox_kit import Sandbox
-import wat  # isort: skip
 from wasmtime import wat2wasm
 
 from aerofn.errors import CompileFailed, DeployError, InvalidComponent
@@ -36,7 +36,9 @@ REFUSED = {
         importing("aerofn:function/host@1.0.0", '(export "sudo" (func))'), "sudo", "db-query"
     ),
     "host function of another type": (
-        importing("aerofn:function/host@1.0.0", '(export "log" (func (param "x" u32)))'), "`log` with another type", "world"
+        importing("aerofn:function/host@1.0.0", '(export "log" (func (param "x" u32)))'),
+        "`log` with another type",
+        "world",
     ),
 }  # fmt: skip
 
@@ -114,7 +116,9 @@ async def test_compiling_runs_out_of_memory_in_its_own_process(make_runtime) -> 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
-async def test_mangled_components_are_refused_or_run_but_harm_nobody(sandbox: Sandbox, c_wasm: bytes, data: st.DataObject) -> None:
+async def test_mangled_components_are_refused_or_run_but_harm_nobody(
+    sandbox: Sandbox, c_wasm: bytes, data: st.DataObject
+) -> None:
     at = data.draw(st.integers(8, len(c_wasm) - 1))
     wasm = c_wasm[:at] + data.draw(st.binary(max_size=8)) + c_wasm[at + data.draw(st.integers(0, 8)) :]
     try:

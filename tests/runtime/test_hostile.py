@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import pytest
+import wat
 from sandbox_kit import FakeHost, Sandbox, do
-import wat  # isort: skip
 
 from aerofn.model import Outcome
 from aerofn.runtime import Component
@@ -38,10 +38,14 @@ CASES = {
     "js memory bomb": Case("js", do("bomb"), Outcome.MEMORY_LIMIT, "64 MiB"),
     "c memory bomb": Case("c", b"b", Outcome.MEMORY_LIMIT, "64 MiB"),
     "c grows page by page": Case("c", b"g", Outcome.MEMORY_LIMIT, "64 MiB"),
-    "first memory above the limit": Case(lambda: wat.component(memory="2000"), b"", Outcome.MEMORY_LIMIT, "64 MiB"),
+    "first memory above the limit": Case(
+        lambda: wat.component(memory="2000"), b"", Outcome.MEMORY_LIMIT, "64 MiB"
+    ),
     "promise that never resolves": Case("js", do("never"), Outcome.TRAP, "never finished"),
     "output of 100 MB": Case("js", do("large", bytes=100 * MB), Outcome.MEMORY_LIMIT, "64 MiB", 20_000),
-    "output over its limit": Case("js", do("large", bytes=7 * MB), Outcome.FUNCTION_ERROR, "too large", 20_000),
+    "output over its limit": Case(
+        "js", do("large", bytes=7 * MB), Outcome.FUNCTION_ERROR, "too large", 20_000
+    ),
     "input of 100 MB": Case("c", b"e" * (100 * MB), Outcome.MEMORY_LIMIT, "64 MiB"),
     "result of broken UTF-8": Case("c", b"u", Outcome.TRAP, "utf-8"),
     "result out of range": Case("c", b"p", Outcome.TRAP, "out of bounds"),
@@ -146,8 +150,12 @@ async def test_wasi_shows_nothing_of_the_machine(sandbox: Sandbox) -> None:
     assert run.outcome is Outcome.SUCCESS, run.error
 
 
-@pytest.mark.parametrize("signature", ["(func)", "(func (result string))", '(func (param "a" string) (result u32))'])
-async def test_a_wasi_function_imported_with_another_type_does_no_harm(sandbox: Sandbox, signature: str) -> None:
+@pytest.mark.parametrize(
+    "signature", ["(func)", "(func (result string))", '(func (param "a" string) (result u32))']
+)
+async def test_a_wasi_function_imported_with_another_type_does_no_harm(
+    sandbox: Sandbox, signature: str
+) -> None:
     lowering = '(core func $now (canon lower (func $clock "now") (memory (core memory $r "memory"))'
     guest = wat.component(
         imports=f"""(import "wasi:clocks/monotonic-clock@0.2.3" (instance $clock (export "now" {signature})))

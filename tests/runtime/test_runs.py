@@ -4,8 +4,8 @@ import asyncio
 import json
 
 import pytest
-from sandbox_kit import FakeHost, Sandbox, do  # puts guests on the path
-import wat  # isort: skip
+import wat
+from sandbox_kit import FakeHost, Sandbox, do
 
 from aerofn.model import Outcome
 from aerofn.runtime import Component
@@ -35,7 +35,9 @@ async def test_a_failed_query_is_an_error_in_the_guest(sandbox: Sandbox, js_gues
 
 
 @pytest.mark.parametrize(("key", "value"), [("GREETING", "h\u00e9llo"), ("OTHER", None)])
-async def test_env_gives_what_is_granted(sandbox: Sandbox, js_guest: Component, key: str, value: str | None) -> None:
+async def test_env_gives_what_is_granted(
+    sandbox: Sandbox, js_guest: Component, key: str, value: str | None
+) -> None:
     run = await sandbox.run(js_guest, do("env", key=key))
     assert json.loads(run.output or b"") == {"value": value}
 
@@ -67,11 +69,18 @@ async def test_guest_errors_keep_their_fields(sandbox: Sandbox) -> None:
     fields = f'(data (i32.const 64) "{text}")'
     fail = "(i32.store8 (i32.const 0) (i32.const 1)) (i32.store (i32.const 4) (i32.const 64))"
     size = len(text.replace(r"\22", '"'))
-    guest = wat.component(f"{fail} (i32.store (i32.const 8) (i32.const {size})) (return (i32.const 0))", fields=fields)
+    guest = wat.component(
+        f"{fail} (i32.store (i32.const 8) (i32.const {size})) (return (i32.const 0))", fields=fields
+    )
     run = await sandbox.run(guest)
     assert run.outcome is Outcome.FUNCTION_ERROR
     assert run.error is not None
-    assert (run.error.name, run.error.message, run.error.stack, run.error.retry) == ("Bad", "no", "at x", False)
+    assert (run.error.name, run.error.message, run.error.stack, run.error.retry) == (
+        "Bad",
+        "no",
+        "at x",
+        False,
+    )
 
 
 async def test_an_error_in_plain_text_is_the_message(sandbox: Sandbox, js_guest: Component) -> None:

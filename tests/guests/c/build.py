@@ -7,7 +7,15 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 WIT = HERE.parents[2] / "wit" / "aerofn.wit"
-FLAGS = ["-target", "wasm32-freestanding", "-O2", "-nostdlib", "-Wno-everything", "-Wl,--no-entry", "-Wl,--strip-all"]
+FLAGS = [
+    "-target",
+    "wasm32-freestanding",
+    "-O2",
+    "-nostdlib",
+    "-Wno-everything",
+    "-Wl,--no-entry",
+    "-Wl,--strip-all",
+]
 
 
 def build(target: Path) -> None:
