@@ -169,6 +169,8 @@ class Service:
                 "the connection for wakeups cannot be made",
                 hint="check AEROFN_DIRECT_DATABASE_URL: it must reach PostgreSQL itself, not a pooler",
             ) from None
+        # The guard's process takes a while to start: here, and not in the first invocation's time.
+        await self._guard.verdict("SELECT 1")
         self._background("registry", self._watch_registry())
         self._background("compiler", self._compile())
         self._background("dispatcher", self.dispatcher.run())
