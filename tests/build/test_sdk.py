@@ -71,6 +71,18 @@ async def test_errors(language: Call) -> None:
     assert "\nCaused by: Error: inner\n    at " in error_of(await language("throwCause")).stack
 
 
+async def test_rings(language: Call) -> None:
+    assert error_of(await language("throwRing")).message == "[object Object]"
+    assert error_of(await language("returnRing")).name == "TypeError"
+
+
+async def test_half_characters_break_nothing(language: Call) -> None:
+    host = FakeHost()
+    assert output(await language("halfCharacters", host)) == ["\ud800", None]
+    assert host.logs == [("info", "\ufffd")]
+    assert host.queries == [("select '\ufffd'", '["\\ud800"]')]
+
+
 async def test_handler_that_never_ends_waiting(language: Call) -> None:
     assert (
         error_of(await language("stuck")).message

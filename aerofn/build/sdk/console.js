@@ -11,7 +11,8 @@ const timings = new Map();
 let indent = "";
 
 function write(level, text) {
-  if (isRunning()) host.log(level, indent && indent + text.replaceAll("\n", `\n${indent}`) || text);
+  const indented = indent ? indent + text.replaceAll("\n", `\n${indent}`) : text;
+  if (isRunning()) host.log(level, indented.toWellFormed());
 }
 
 const at = (level) => (...args) => write(level, format(args));

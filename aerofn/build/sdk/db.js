@@ -43,7 +43,7 @@ export const db = {
     const text = stringifyParameters(params);
     let answer;
     try {
-      answer = host.dbQuery(sql, text);
+      answer = host.dbQuery(sql.toWellFormed(), text);
     } catch (thrown) {
       throw report(thrown);
     }

@@ -5,7 +5,7 @@ import { demandInvocation } from "./lifetime.js";
 
 function read(key) {
   demandInvocation("env");
-  return host.env(key) ?? undefined;
+  return host.env(String(key).toWellFormed()) ?? undefined;
 }
 
 const methods = { get: read, has: (key) => read(key) !== undefined };

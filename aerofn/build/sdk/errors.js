@@ -42,11 +42,20 @@ export function describe(thrown) {
       retry: thrown.retry !== false,
     };
   }
-  const message = typeof thrown?.message === "string" ? thrown.message : undefined;
+  const message = typeof thrown?.message === "string" ? thrown.message : textOf(thrown);
   return {
     name: typeof thrown?.name === "string" ? thrown.name : "Error",
-    message: message ?? (typeof thrown === "string" ? thrown : (JSON.stringify(thrown) ?? String(thrown))),
+    message,
     stack: null,
     retry: thrown?.retry !== false,
   };
+}
+
+function textOf(thrown) {
+  if (typeof thrown === "string") return thrown;
+  try {
+    return JSON.stringify(thrown) ?? String(thrown);
+  } catch {
+    return String(thrown); // no JSON: a ring, a BigInt
+  }
 }

@@ -84,6 +84,21 @@ const cases = {
   },
   throwText: () => { throw "just text"; },
   throwObject: () => { throw { name: "Odd", message: "an object", retry: false }; },
+  throwRing() {
+    const ring = {};
+    ring.ring = ring;
+    throw ring;
+  },
+  returnRing() {
+    const ring = {};
+    ring.ring = ring;
+    return ring;
+  },
+  async halfCharacters() {
+    console.log("\ud800");
+    await db.query("select '\ud800'", ["\ud800"]);
+    return ["\ud800", env.get("\ud800") ?? null];
+  },
   async throwCause() {
     throw new Error("outer", { cause: new Error("inner") });
   },
