@@ -34,7 +34,7 @@ bench: $(BENCHES:%=bench-%) ## All benchmarks: bench-events, bench-rls, bench-ru
 
 bench-%: .venv/.dev
 	@test -f bench/$*.py || { echo "there is no bench/$*.py" >&2; exit 1; }
-	@echo "bench/$*.py" >&2; $(PY) bench/$*.py $(ARGS)
+	@echo "bench/$*.py" >&2; $(PY) -m bench.$* $(ARGS)
 
 soak: bench-soak ## Hours under load, with nodes killed at random
 

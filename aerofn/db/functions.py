@@ -134,9 +134,10 @@ class Functions:
 
     async def settled(self, name: str, version: int, seconds: float) -> VersionStatus:
         """A version's status once it is no longer `compiling`, or what it is after `seconds`."""
-        return await self._until(
+        found: VersionStatus = await self._until(
             lambda: self.status(name, version), lambda s: s.status != "compiling", seconds
         )
+        return found
 
     async def all(self) -> list[dict[str, Any]]:
         """Every function, by name, as in `aerofn.functions`."""
