@@ -21,6 +21,7 @@ from aerofn.db.functions import Functions
 from aerofn.db.invocations import Invocations
 from aerofn.db.listener import Listener
 from aerofn.db.migrate import migrate
+from aerofn.db.role_pool import RolePool
 from aerofn.dispatch.admission import Admission
 from aerofn.dispatch.compiler import Compiler
 from aerofn.dispatch.completions import Completions
@@ -143,7 +144,11 @@ class Service:
             bytes=settings.max_result_mb << 20,
             wait_s=settings.pool_timeout_s,
         )
-        doors = {role: Door(role, self._pools[role], self._guard, caps) for role in settings.roles}
+        raw = settings.set_request_jwt_claims
+        doors = {
+            role: Door(role, self._pools[role], self._guard, caps, postgrest_claims=raw)
+            for role in settings.roles
+        }
         bridge = Bridge(doors, self._env, settings.max_log_lines)
         completions = Completions(self.events)
         self.invoker = Invoker(self.runtime, self.functions, bridge, completions.complete, self._record)
@@ -334,7 +339,7 @@ def _pace(settings: Settings) -> Pace:
     )
 
 
-def _in_use(connections: pool.Pool) -> Callable[[], float]:
+def _in_use(connections: pool.Pool | RolePool) -> Callable[[], float]:
     return lambda: connections.get_size() - connections.get_idle_size()
 
 

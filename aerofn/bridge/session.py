@@ -3,9 +3,14 @@
 Three messages in the steady state: BEGIN with the signed claims · the statement in the role's sealed
 executor · the deferred constraints, the event's completion, COMMIT and the reset. A connection on which
 anything went wrong beyond a guest's SQL error is closed, not given back.
+
+The executor is called by COPY … TO STDOUT: one message whose answer is bytes, taken as they are, and nothing
+is prepared on the connection.
 """
 
 import asyncio
+import json
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -17,18 +22,32 @@ from aerofn.bridge.codec import Parameter
 from aerofn.bridge.guard import Guard
 from aerofn.bridge.verdict import Verdict
 from aerofn.db.events import Lease
-from aerofn.db.pool import Pool, unavailable
+from aerofn.db.pool import unavailable
+from aerofn.db.role_pool import Connection, RolePool
 from aerofn.errors import AeroFnError, DatabaseUnavailable, HostError, LeaseLost, QueryError
 from aerofn.model import Caller
 
 _Q = sql.queries("session")
-_LEASE_LOST, _NOT_TIDY = "AF001", "AF002"
-_types = msgspec.json.Decoder(list[Parameter]).decode
+_LEASE_LOST = "AF001"
+_ROWS = b'{"rows"'
+# COPY's binary format around the only field of the only row: signature, flags, extension, counts; the end.
+_BEFORE, _AFTER = 11 + 4 + 4 + 2 + 4, 2
 _json = msgspec.json.Encoder()
 _REMEMBERED_TYPES = 8192
 # A statement that was fine may not be so any more: its tables were changed.
 _STALE = ("22", "42")
+_ENDED = {"code": "25000", "message": "this invocation's transaction has ended"}
 Reply = tuple[bool, bytes]
+
+
+class Types(msgspec.Struct, frozen=True):
+    """The executor's answer to what a statement's parameters are; `lasting`: it may be remembered."""
+
+    parameters: list[Parameter]
+    lasting: bool = True
+
+
+_types = msgspec.json.Decoder(Types).decode
 
 
 class Caps(msgspec.Struct, frozen=True):
@@ -43,10 +62,24 @@ class Caps(msgspec.Struct, frozen=True):
 class Statements:
     """What is known of one role's statements: the executor's text and each statement's parameter types."""
 
-    def __init__(self, role: str) -> None:
-        self.execute = _Q.execute.format(role=quoted(role))
-        self.finish = _Q.finish.format(finish=quoted(f"{role}_finish"))
+    def __init__(self, role: str, caps: Caps) -> None:
+        filled = {"role": quoted(role), "rows": caps.rows, "bytes": caps.bytes}
+        self._execute = partial(_Q.execute.format, **filled)
+        finish = _Q.finish.format(finish=quoted(f"{role}_finish"), role=literal(role))
+        self._commit = (f"{finish}; ", f"{_Q.commit}; {_Q.reset}")
         self.types: dict[str, list[Parameter]] = {}
+
+    def execute(self, kind: str, statement: str, params: list[str | None]) -> str:
+        """The executor's call."""
+        listed = ",".join([literal(value) if value is not None else "NULL" for value in params])
+        return self._execute(kind=literal(kind), statement=literal(statement), params=listed)
+
+    def commit(self, lease: Lease | None) -> str:
+        """The last message of a transaction that succeeded."""
+        finish, commit = self._commit
+        if lease is None:
+            return finish + commit
+        return f"{finish}{_Q.complete.format(event=lease.event, token=lease.token)}; {commit}"
 
     def learn(self, text: str, types: list[Parameter]) -> None:
         """Remember a statement's types; when there are too many texts, begin anew."""
@@ -56,13 +89,20 @@ class Statements:
 
 
 class Door:
-    """A role's way into the database: its pool, its statements, the guard and the caps."""
+    """A role's way into the database: its pool, its statements, the guard and the caps.
 
-    def __init__(self, role: str, pool: Pool, guard: Guard, caps: Caps) -> None:
+    Args:
+        postgrest_claims: also set `request.jwt.claims`, which no signature protects, for policies that read it.
+    """
+
+    def __init__(
+        self, role: str, pool: RolePool, guard: Guard, caps: Caps, *, postgrest_claims: bool = False
+    ) -> None:
         self.pool = pool
         self.guard = guard
         self.caps = caps
-        self.statements = Statements(role)
+        self.postgrest_claims = postgrest_claims
+        self.statements = Statements(role, caps)
 
 
 class Session:
@@ -76,7 +116,8 @@ class Session:
         self._door = door
         self._caller = caller
         self._depth = depth
-        self._connection: Any = None
+        self._connection: Connection | None = None
+        self._busy = False
         self._turn = asyncio.Lock()
         self._ended = False
         self.queries = 0
@@ -110,15 +151,16 @@ class Session:
         self._ended = True
         if self._connection is None:
             return
-        complete = [_Q.complete.format(event=lease.event, token=lease.token)] if lease else []
+        connection = self._connection
         try:
-            await self._send("; ".join([self._door.statements.finish, *complete, _Q.commit, _Q.reset]))
+            await self._send(connection, self._door.statements.commit(lease))
         except asyncpg.PostgresError as error:
+            committed = not connection.is_in_transaction()  # then it was the reset that failed
             self._discard()
-            if error.sqlstate != _NOT_TIDY:  # raised after COMMIT: the effects are there
+            if not committed:
                 raise _refused(error) from error
         else:
-            await self._give_back()
+            self._give_back()
 
     async def rollback(self) -> None:
         """Undo the effects. Never raises for a broken connection: PostgreSQL undoes them then."""
@@ -126,11 +168,11 @@ class Session:
         if self._connection is None:
             return
         try:
-            await self._send(f"{_Q.rollback}; {_Q.reset}")
+            await self._send(self._connection, f"{_Q.rollback}; {_Q.reset}")
         except (asyncpg.PostgresError, DatabaseUnavailable):
             self._discard()
         else:
-            await self._give_back()
+            self._give_back()
 
     def abandon(self) -> None:
         """Undo the effects by closing the connection, whatever runs on it; at once."""
@@ -140,25 +182,25 @@ class Session:
     async def _run(self, text: str, params: str) -> Reply:
         verdict = self._door.guard.remembered(text) or await self._door.guard.verdict(text)
         self._check(verdict)
-        if self._connection is None:
-            await self._begin()
+        connection = self._connection or await self._begin()
         types = self._door.statements.types.get(text)
         if types is None:
-            types = await self._learn(text, verdict)
+            types = await self._learn(connection, text, verdict)
         ok, doc = await self._execute(
+            connection,
             verdict.kind,
             verdict.with_parameters([kind.expression(n) for n, kind in enumerate(types, 1)]),
             codec.texts(params, types),
         )
         if not ok:
             self._forget_if_stale(text, doc)
-        return ok, doc.encode()
+        return ok, doc
 
     def _check(self, verdict: Verdict) -> None:
         if verdict.refusal is not None:
             raise QueryError({"code": verdict.code, "message": verdict.refusal})
         if self._ended:
-            raise QueryError({"code": "25000", "message": "this invocation's transaction has ended"})
+            raise QueryError(_ENDED)
         if self.queries > self._door.caps.statements:
             raise QueryError(
                 {
@@ -168,9 +210,9 @@ class Session:
                 }
             )
 
-    async def _begin(self) -> None:
+    async def _begin(self) -> Connection:
         try:
-            self._connection = await self._door.pool.acquire(timeout=self._door.caps.wait_s)
+            connection = await self._door.pool.acquire(self._door.caps.wait_s)
         except TimeoutError as error:
             raise DatabaseUnavailable(
                 f"no database connection became free within {self._door.caps.wait_s:g} s",
@@ -179,60 +221,93 @@ class Session:
             ) from error
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             raise unavailable(error) from error
-        document = {"role": self._caller.role, "claims": self._caller.claims, "depth": self._depth}
+        self._connection = connection
+        if self._ended:  # abandoned while it waited
+            self._discard()
+            raise QueryError(_ENDED)
         try:
-            await self._send(_Q.begin.format(doc=literal(_json.encode(document).decode())))
+            await self._send(connection, self._beginning())
         except asyncpg.PostgresError as error:
             self._discard()
             raise HostError("the invocation's transaction could not begin", detail=str(error)) from error
+        return connection
 
-    async def _learn(self, text: str, verdict: Verdict) -> list[Parameter]:
+    def _beginning(self) -> str:
+        caller, depth = self._caller, self._depth
+        document = {"role": caller.role, "claims": caller.claims, "depth": depth}
+        raw = literal(_json.encode(caller.claims).decode()) if self._door.postgrest_claims else "NULL"
+        return _Q.begin.format(
+            doc=literal(_json.encode(document).decode()), depth=depth, postgrest_claims=raw
+        )
+
+    async def _learn(self, connection: Connection, text: str, verdict: Verdict) -> list[Parameter]:
         """The types of the statement's parameters, asked for once per text and role."""
-        types: list[Parameter] = []
+        types = Types([])
         if verdict.numbers:
-            ok, doc = await self._execute("types", verdict.text, [])
-            if not ok:
+            _, doc = await self._execute(connection, "types", verdict.text, [])
+            if b'"code"' in doc[:16]:
                 raise QueryError(msgspec.json.decode(doc))
             types = _types(doc)
-        self._door.statements.learn(text, types)
-        return types
+        if types.lasting:
+            self._door.statements.learn(text, types.parameters)
+        return types.parameters
 
-    async def _execute(self, kind: str, statement: str, params: list[str | None]) -> tuple[bool, str]:
-        caps = self._door.caps
+    async def _execute(
+        self, connection: Connection, kind: str, statement: str, params: list[str | None]
+    ) -> Reply:
+        parts: list[bytes] = []
+        size, most = 0, self._door.caps.bytes + 65_536
+
+        async def take(part: bytes) -> None:
+            nonlocal size
+            size += len(part)
+            if size > most:
+                raise ValueError("more bytes than the executor lets through")
+            parts.append(bytes(part))
+
+        call = self._door.statements.execute(kind, statement, params)
+        self._busy = True
         try:
-            row = await self._connection.fetchrow(
-                self._door.statements.execute, kind, statement, params, caps.rows, caps.bytes
-            )
+            await connection.copy_from_query(call, output=take, format="binary")
         except asyncpg.PostgresError as error:
+            self._busy = False
             # The executor reports a guest's errors as values: this is one that ends the transaction.
             raise QueryError(_fields(error)) from error
-        except (OSError, asyncpg.InterfaceError) as error:
+        except (OSError, asyncpg.InterfaceError, ValueError) as error:
             self._discard()
             raise unavailable(error) from error
-        return row[0], row[1]
+        self._busy = False
+        doc = (parts[0] if len(parts) == 1 else b"".join(parts))[_BEFORE:-_AFTER]
+        return doc.startswith(_ROWS), doc
 
-    def _forget_if_stale(self, text: str, doc: str) -> None:
+    def _forget_if_stale(self, text: str, doc: bytes) -> None:
         if msgspec.json.decode(doc).get("code", "").startswith(_STALE):
             self._door.statements.types.pop(text, None)
 
-    async def _send(self, commands: str) -> None:
+    async def _send(self, connection: Connection, commands: str) -> None:
+        self._busy = True
         try:
-            await self._connection.execute(commands)
+            await connection.execute(commands)
         except (OSError, asyncpg.InterfaceError) as error:
             self._discard()
             raise unavailable(error) from error
         except asyncio.CancelledError:
             self._discard()
             raise
+        except asyncpg.PostgresError:
+            self._busy = False
+            raise
+        self._busy = False
 
-    async def _give_back(self) -> None:
+    def _give_back(self) -> None:
         connection, self._connection = self._connection, None
-        await self._door.pool.release(connection)
+        if connection is not None:
+            self._door.pool.release(connection)
 
     def _discard(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            connection.terminate()
+            self._door.pool.discard(connection, busy=self._busy)
 
 
 def quoted(name: str) -> str:
@@ -241,8 +316,11 @@ def quoted(name: str) -> str:
 
 
 def literal(text: str) -> str:
-    """An SQL string that reads the same whatever standard_conforming_strings is."""
-    return " E'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
+    """An SQL string of ASCII alone: neither standard_conforming_strings nor client_encoding changes its meaning.
+
+    JSON escapes what PostgreSQL's E'' strings read in the same way, surrogate pairs included.
+    """
+    return "E'" + json.dumps(text)[1:-1].replace("'", "''") + "'"
 
 
 def _refused(error: asyncpg.PostgresError) -> AeroFnError:

@@ -105,7 +105,7 @@ def _refusal(statement: Any) -> str | None:
             name = _called(node)
             if name is not None and _is_denied(name):
                 return f"function {name} may not be called here"
-        if isinstance(node, ast.ParamRef) and node.number > MAX_PARAMETER:
+        if isinstance(node, ast.ParamRef) and (node.number or 0) > MAX_PARAMETER:
             return f"parameters are numbered up to ${MAX_PARAMETER}"
     return None
 

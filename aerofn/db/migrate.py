@@ -72,15 +72,15 @@ async def migrate(conn: "asyncpg.Connection[Any]", settings: Settings) -> Report
     return Report([f"{m.version:04}_{m.name}" for m in plan.missing], bool(plan.api))
 
 
-async def dry_run(conn: "asyncpg.Connection[Any]") -> str:
-    """The SQL text that `migrate` would run; empty when there is none. Changes nothing.
+async def dry_run(conn: "asyncpg.Connection[Any]", settings: Settings | None = None) -> str:
+    """The SQL text that `migrate` would run, hardening included; empty when there is none. Changes nothing.
 
     Raises:
         MigrationError: `migrate` would refuse.
     """
     async with conn.transaction(isolation="read_committed", readonly=True):
         plan = await _plan(conn)
-    return plan.script
+        return plan.script + await _hardening(conn, plan, settings)
 
 
 async def _plan(conn: "asyncpg.Connection[Any]") -> Plan:
@@ -106,6 +106,18 @@ async def _install_roles(conn: "asyncpg.Connection[Any]", settings: Settings, *,
         credentials = logins.fresh_credentials(settings.roles)
         arguments = (roles, settings.anon_role, credentials)
         await _run(conn, "sql/queries/migrate.sql: install_roles", queries.install_roles, arguments)
+    if settings.harden and await conn.fetchval(sql.queries("harden").as_superuser):
+        await _run(conn, "sql/queries/harden.sql: harden", sql.queries("harden").harden)
+
+
+async def _hardening(conn: "asyncpg.Connection[Any]", plan: Plan, settings: Settings | None) -> str:
+    queries = sql.queries("harden")
+    if settings is None or not settings.harden or plan.newer or not await conn.fetchval(queries.as_superuser):
+        return ""
+    if plan.api:  # its functions are not there yet: they say what will be done
+        return f"-- hardening, once the files above are in place\n{queries.harden};\n"
+    steps = [row["step"] for row in await conn.fetch(queries.plan)]
+    return "".join(["-- hardening\n", *(f"{step};\n" for step in steps)]) if steps else ""
 
 
 def _newer(applied: dict[int, Any], known: list[Migration], api_version: str | None) -> str | None:

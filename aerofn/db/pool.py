@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
+from aerofn import sql
 from aerofn.db.logins import Login
+from aerofn.db.role_pool import RolePool
 from aerofn.errors import DatabaseUnavailable
 from aerofn.settings import Settings
 
@@ -21,8 +23,11 @@ FIXED = {
     "client_min_messages": "warning",
     "default_transaction_isolation": "read committed",
     "default_transaction_read_only": "off",
+    # Past the longest time limit of an invocation: only for a host that hangs or is gone.
+    "statement_timeout": "960000",
+    "idle_in_transaction_session_timeout": "960000",
+    "client_connection_check_interval": "2000",
 }
-_LONGEST_MS = 960_000  # past the longest time limit of an invocation: only for a host that hangs
 
 if TYPE_CHECKING:  # generic in the type stubs only
     Connection = asyncpg.Connection[Any]
@@ -68,25 +73,32 @@ async def open_service_pool(settings: Settings, login: Login) -> Pool:
     )
 
 
-async def open_role_pools(settings: Settings, logins: dict[str, Login]) -> dict[str, Pool]:
+async def open_role_pools(settings: Settings, logins: dict[str, Login]) -> dict[str, RolePool]:
     """A pool per exposed role; connections are made when first needed.
 
     Functions' sessions hold state between statements, so they go past a pooler like the listener.
     """
     url = settings.direct_database_url or settings.database_url
-    pools = {}
-    for role in settings.roles:
-        parameters = {
-            **FIXED,
-            "application_name": f"aerofn as {role}",
-            "statement_timeout": str(_LONGEST_MS),
-            "idle_in_transaction_session_timeout": str(_LONGEST_MS),
-        }
-        pools[role] = await _open(url, logins[role], settings.pool_size, parameters, least=0)
-    return pools
+    return {role: _role_pool(url, role, logins[role], settings.pool_size) for role in settings.roles}
 
 
-async def close(*pools: Pool) -> None:
+def _role_pool(url: str, role: str, login: Login, size: int) -> RolePool:
+    parameters = {**FIXED, "application_name": f"aerofn as {role}"}
+
+    async def connect() -> Connection:
+        return await asyncpg.connect(
+            url,
+            user=login.user,
+            password=login.password,
+            timeout=10,
+            statement_cache_size=0,
+            server_settings=parameters,
+        )
+
+    return RolePool(connect, size, sql.queries("session").stop)
+
+
+async def close(*pools: Pool | RolePool) -> None:
     """Close pools; connections in use are cut after five seconds."""
     for pool in pools:
         try:

@@ -2,61 +2,75 @@
 -- backend, the transaction and the login, and checked whenever a policy asks for them.
 SET LOCAL ROLE aerofn_auth;
 
+-- Bound to backend, transaction and login: none of them can be had again.
 CREATE OR REPLACE FUNCTION aerofn_auth.mac(doc text) RETURNS text
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-  SELECT encode(sha256(k.opad || sha256(k.ipad || convert_to(
-      pg_backend_pid()::text || ':'
-      || (extract(epoch FROM transaction_timestamp()) * 1000000)::bigint::text || ':'
-      || session_user || ':' || doc, 'UTF8'))), 'hex')
-  FROM aerofn_auth.claim_keys k WHERE k.kid = 1
-$$;
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+  bound bytea := pg_catalog.convert_to(
+    pg_catalog.pg_backend_pid() || ':' || (extract(epoch FROM pg_catalog.transaction_timestamp()) * 1000000)::bigint
+    || ':' || session_user || ':' || doc, 'UTF8');
+BEGIN
+  RETURN (SELECT pg_catalog.encode(pg_catalog.sha256(k.opad || pg_catalog.sha256(k.ipad || bound)), 'hex')
+          FROM aerofn_auth.claim_keys k WHERE k.kid = 1);
+END $$;
 REVOKE ALL ON FUNCTION aerofn_auth.mac(text) FROM PUBLIC;
 
--- doc: {"role", "claims", "depth"}. Executable by the function logins only; guests run as another role.
-CREATE OR REPLACE FUNCTION aerofn_auth.begin_invocation(doc text) RETURNS void
-LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-  SELECT set_config('aerofn.signed', doc, true), set_config('aerofn.mac', aerofn_auth.mac(doc), true),
-         set_config('aerofn.depth', doc::jsonb ->> 'depth', true), setseed(random() * 2 - 1)
-$$;
-REVOKE ALL ON FUNCTION aerofn_auth.begin_invocation(text) FROM PUBLIC;
+-- doc: {"role", "claims", "depth"}. Executable by the function logins only; guests run as another role. It also
+-- refuses to run in any message but the transaction's first, where there is never a guest's text: what a guest
+-- may have planted for the moment of COMMIT, when the login is the current user, cannot sign anything.
+CREATE OR REPLACE FUNCTION aerofn_auth.begin_invocation(doc text, depth int, postgrest_claims text DEFAULT NULL)
+RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF transaction_timestamp() <> statement_timestamp() THEN
+    RAISE EXCEPTION 'an invocation begins with its transaction' USING ERRCODE = '28000';
+  END IF;
+  PERFORM set_config('aerofn.signed', aerofn_auth.mac(doc) || doc, true), set_config('aerofn.depth', depth::text, true),
+          setseed(uuid_hash(gen_random_uuid()) / 2147483648.0);  -- not from random(): a guest may have seeded that
+  IF postgrest_claims IS NOT NULL THEN
+    PERFORM set_config('request.jwt.claims', postgrest_claims, true);
+  END IF;
+END $$;
+REVOKE ALL ON FUNCTION aerofn_auth.begin_invocation(text, int, text) FROM PUBLIC;
 
 -- The signed document of this invocation; null outside one. Raises 28000 when it was tampered with.
 CREATE OR REPLACE FUNCTION aerofn_auth.signed() RETURNS jsonb
 LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  doc text := current_setting('aerofn.signed', true);
-  mac text := current_setting('aerofn.mac', true);
+  held text := current_setting('aerofn.signed', true);
+  doc text := substr(held, 65);
 BEGIN
-  IF coalesce(doc, '') = '' OR mac IS NULL THEN
+  IF coalesce(held, '') = '' THEN
     RETURN NULL;
   END IF;
-  IF aerofn_auth.mac(doc) IS DISTINCT FROM mac THEN
+  IF aerofn_auth.mac(doc) IS DISTINCT FROM left(held, 64) THEN
     RAISE EXCEPTION 'the claims of this invocation were tampered with' USING ERRCODE = '28000';
   END IF;
   RETURN doc::jsonb;
 END $$;
-REVOKE ALL ON FUNCTION aerofn_auth.signed() FROM PUBLIC;
 
-GRANT USAGE ON SCHEMA aerofn_auth TO aerofn_owner;
-GRANT EXECUTE ON FUNCTION aerofn_auth.signed() TO aerofn_owner;
+-- Everybody may ask who the caller is; the key and the signing stay out of reach.
+GRANT USAGE ON SCHEMA aerofn_auth TO PUBLIC;
+GRANT EXECUTE ON FUNCTION aerofn_auth.signed() TO PUBLIC;
 
 RESET ROLE;
 SET LOCAL ROLE aerofn_owner;
 
--- For policies: USING (owner = (SELECT aerofn.uid())). The sub-select makes it one call a statement.
+-- For policies: USING (owner = (SELECT aerofn.uid())). The sub-select makes it one call a statement. PostgreSQL
+-- inlines these, so their operators are named in full: no search_path can change what they mean.
 CREATE OR REPLACE FUNCTION aerofn.jwt() RETURNS jsonb
-LANGUAGE sql STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-  SELECT aerofn_auth.signed() -> 'claims'
+LANGUAGE sql STABLE PARALLEL RESTRICTED AS $$
+  SELECT aerofn_auth.signed() OPERATOR(pg_catalog.->) 'claims'
 $$;
 
 CREATE OR REPLACE FUNCTION aerofn.uid() RETURNS text
-LANGUAGE sql STABLE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp AS $$
-  SELECT aerofn.jwt() ->> 'sub'
+LANGUAGE sql STABLE PARALLEL RESTRICTED AS $$
+  SELECT aerofn_auth.signed() OPERATOR(pg_catalog.->) 'claims' OPERATOR(pg_catalog.->>) 'sub'
 $$;
 
 CREATE OR REPLACE FUNCTION aerofn.role() RETURNS text
-LANGUAGE sql STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-  SELECT aerofn_auth.signed() ->> 'role'
+LANGUAGE sql STABLE PARALLEL RESTRICTED AS $$
+  SELECT aerofn_auth.signed() OPERATOR(pg_catalog.->>) 'role'
 $$;
 
 RESET ROLE;

@@ -1,34 +1,42 @@
 -- The exposed roles: a login for each, its sealed executor, and what the service's own login may touch.
 SET LOCAL ROLE aerofn_owner;
 
--- Clears what an invocation may have left on its connection; run as the login, after the transaction.
--- (The rest of the reset are plain commands; see queries/session.sql.) Raises AF002: close the connection.
-CREATE OR REPLACE FUNCTION aerofn_internal.tidy() RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  planted text;
-BEGIN
-  IF current_user <> session_user THEN
-    RAISE EXCEPTION 'the connection is not itself any more' USING ERRCODE = 'AF002';
-  END IF;
-  FOR planted IN SELECT s.name FROM pg_prepared_statements s WHERE s.from_sql LOOP
-    EXECUTE format('DEALLOCATE %I', planted);
-  END LOOP;
-  PERFORM pg_advisory_unlock_all();
-END $$;
-REVOKE ALL ON FUNCTION aerofn_internal.tidy() FROM PUBLIC;
-
--- The parameter types of a statement the executor has just prepared: [{"type", "array", "json"}].
-CREATE OR REPLACE FUNCTION aerofn_internal.parameter_types(prepared text) RETURNS json
+-- The parameter types of a statement the executor has just prepared, and whether they may be remembered: not
+-- if the guest may have changed what the statement's names mean.
+CREATE OR REPLACE FUNCTION aerofn_internal.parameter_types(prepared text, path text) RETURNS json
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-  SELECT coalesce(json_agg(json_build_object(
+  SELECT json_build_object(
+    'lasting', pg_my_temp_schema() = 0
+      AND path = (SELECT g.reset_val FROM pg_settings g WHERE g.name = 'search_path'),
+    'parameters', coalesce(json_agg(json_build_object(
       'type', format('%I.%I', n.nspname, t.typname), 'array', t.typcategory = 'A',
-      'json', t.typname IN ('json', 'jsonb') AND n.nspname = 'pg_catalog') ORDER BY p.position), '[]')
+      'json', t.typname IN ('json', 'jsonb') AND n.nspname = 'pg_catalog') ORDER BY p.position), '[]'))
   FROM pg_prepared_statements s, unnest(s.parameter_types) WITH ORDINALITY p (id, position)
   JOIN pg_type t ON t.oid = p.id JOIN pg_namespace n ON n.oid = t.typnamespace
   WHERE s.name = prepared AND s.from_sql
 $$;
-REVOKE ALL ON FUNCTION aerofn_internal.parameter_types(text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION aerofn_internal.parameter_types(text, text) FROM PUBLIC;
+
+-- An executor belongs to its role, which may ALTER or DROP what it owns where no event trigger forbids it.
+CREATE OR REPLACE FUNCTION aerofn_internal.seal_of(exposed text) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT string_agg(p.oid || ':' || p.xmin, ',' ORDER BY p.oid) FROM pg_proc p
+  WHERE p.proname IN (exposed, exposed || '_finish') AND p.pronamespace = 'aerofn_run'::regnamespace
+$$;
+REVOKE ALL ON FUNCTION aerofn_internal.seal_of(text) FROM PUBLIC;
+
+-- Before COMMIT, so that an executor that was tampered with is never what others get.
+CREATE OR REPLACE FUNCTION aerofn_internal.check_seal(exposed text) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF pg_current_xact_id_if_assigned() IS NOT NULL
+     AND aerofn_internal.seal_of(exposed) IS DISTINCT FROM (SELECT l.seal FROM aerofn_internal.logins l WHERE l.role = exposed)
+  THEN
+    RAISE EXCEPTION 'the executor of role % was tampered with', exposed USING ERRCODE = '42501',
+      HINT = 'Run aerofn migrate to make it anew.';
+  END IF;
+END $$;
+REVOKE ALL ON FUNCTION aerofn_internal.check_seal(text) FROM PUBLIC;
 
 RESET ROLE;
 
@@ -71,6 +79,36 @@ EXCEPTION WHEN duplicate_object OR unique_violation THEN
 END $$;
 REVOKE ALL ON FUNCTION aerofn_internal.make_role FROM PUBLIC;
 
+-- The server gets the verifier only, so that its log never has a password; some managed servers refuse verifiers.
+CREATE OR REPLACE FUNCTION aerofn_internal.set_password(login name, fresh jsonb) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  EXECUTE format('ALTER ROLE %I PASSWORD %L', login, fresh ->> 'verifier');
+EXCEPTION
+  WHEN insufficient_privilege THEN
+    RAISE;
+  WHEN OTHERS THEN
+    EXECUTE format('ALTER ROLE %I PASSWORD %L', login, fresh ->> 'password');
+END $$;
+REVOKE ALL ON FUNCTION aerofn_internal.set_password FROM PUBLIC;
+
+-- New passwords for all logins; credentials as for install_roles(). Open connections live on.
+CREATE OR REPLACE FUNCTION aerofn_internal.rotate_credentials(credentials jsonb) RETURNS int
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  l record;
+  changed int := 0;
+BEGIN
+  FOR l IN SELECT g.role, g.login, c AS fresh FROM aerofn_internal.logins g
+           JOIN jsonb_array_elements(credentials) c ON c ->> 'role' = g.role ORDER BY g.role LOOP
+    PERFORM aerofn_internal.set_password(l.login, l.fresh);
+    UPDATE aerofn_internal.logins SET password = l.fresh ->> 'password' WHERE role = l.role;
+    changed := changed + 1;
+  END LOOP;
+  RETURN changed;
+END $$;
+REVOKE ALL ON FUNCTION aerofn_internal.rotate_credentials FROM PUBLIC;
+
 CREATE OR REPLACE FUNCTION aerofn_internal.install_login(exposed text, credentials jsonb) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -88,9 +126,10 @@ BEGIN
     wanted := left(wanted, 50) || '_' || (SELECT oid FROM pg_database WHERE datname = current_database());
   END IF;
   SELECT c INTO STRICT fresh FROM jsonb_array_elements(credentials) c WHERE c ->> 'role' = exposed;
-  EXECUTE format('CREATE ROLE %I LOGIN %s PASSWORD %L', wanted,
-                 CASE exposed WHEN 'aerofn_service' THEN 'INHERIT' ELSE 'NOINHERIT' END, fresh ->> 'verifier');
-  INSERT INTO aerofn_internal.logins VALUES (exposed, wanted, fresh ->> 'password')
+  EXECUTE format('CREATE ROLE %I LOGIN %s CONNECTION LIMIT 100', wanted,
+                 CASE exposed WHEN 'aerofn_service' THEN 'INHERIT' ELSE 'NOINHERIT' END);
+  PERFORM aerofn_internal.set_password(wanted, fresh);
+  INSERT INTO aerofn_internal.logins (role, login, password) VALUES (exposed, wanted, fresh ->> 'password')
   ON CONFLICT (role) DO UPDATE SET login = excluded.login, password = excluded.password;
   IF exposed <> 'aerofn_service' THEN
     EXECUTE format('GRANT %I TO %I', exposed, wanted);
@@ -100,7 +139,9 @@ REVOKE ALL ON FUNCTION aerofn_internal.install_login FROM PUBLIC;
 
 -- The sealed executor: guest text runs inside a SECURITY DEFINER function that the exposed role itself
 -- owns, so PostgreSQL refuses SET ROLE, COMMIT and their kin however they are spelled.
--- kind: 'types' (answers the parameters' types, runs nothing), 'rows' (can stand in a CTE), 'writing' (returns rows, but has data-modifying CTEs), 'count' (no rows).
+-- kind: 'types' (answers the parameters' types, runs nothing), 'rows' (can stand in a CTE), 'writing' (returns rows,
+-- but has data-modifying CTEs), 'count' (no rows). Answers UTF-8, whatever the guest made of client_encoding: on
+-- success an object that begins with {"rows" (or the types), on the guest's error one that has "code" first.
 CREATE OR REPLACE FUNCTION aerofn_internal.install_executor(exposed text) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $install$
 DECLARE
@@ -110,24 +151,22 @@ BEGIN
   IF NOT pg_has_role(current_user, exposed, 'USAGE') THEN
     EXECUTE format('GRANT %I TO CURRENT_USER', exposed);
   END IF;
+  EXECUTE format('DROP FUNCTION IF EXISTS aerofn_run.%I(text, text, text[], int, int)', exposed);
   EXECUTE format($make$
-CREATE OR REPLACE FUNCTION aerofn_run.%1$I(
-  kind text, query text, params text[], max_rows int, max_bytes int, OUT ok boolean, OUT doc text
-) LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $body$
+CREATE FUNCTION aerofn_run.%1$I(kind text, query text, params text[], max_rows int, max_bytes int) RETURNS bytea
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $body$
 DECLARE
   n bigint;
+  doc text;
   r record;
   list text[] := '{}';
-  e jsonb := '{}';
+  e jsonb;
   m text; d text; h text; s text; t text; c text; k text;
 BEGIN
+  IF current_user <> %2$L THEN
+    RAISE EXCEPTION 'the executor is not sealed' USING ERRCODE = '42501';
+  END IF;
   CASE kind
-  WHEN 'types' THEN
-    EXECUTE 'PREPARE aerofn_types AS ' || query;
-    doc := aerofn_internal.parameter_types('aerofn_types');
-    DEALLOCATE aerofn_types;
-    ok := true;
-    RETURN;
   WHEN 'rows' THEN
     EXECUTE 'WITH aerofn AS (' || query || E'\n) SELECT pg_catalog.count(*), pg_catalog.json_build_object('
       || '''rows'', coalesce(pg_catalog.json_agg(aerofn.*), ''[]''), ''rowCount'', pg_catalog.count(*))::text '
@@ -139,12 +178,15 @@ BEGIN
     END LOOP;
     n := pg_catalog.cardinality(list);
     doc := '{"rows":[' || pg_catalog.array_to_string(list, ',') || '],"rowCount":' || n || '}';
+  WHEN 'types' THEN
+    EXECUTE 'PREPARE aerofn_types AS ' || query;
+    doc := aerofn_internal.parameter_types('aerofn_types', pg_catalog.current_setting('search_path'));
+    DEALLOCATE aerofn_types;
+    n := 0;
   ELSE
     EXECUTE query USING params;
     GET DIAGNOSTICS n = ROW_COUNT;
-    ok := true;
-    doc := '{"rows":[],"rowCount":' || n || '}';
-    RETURN;
+    RETURN pg_catalog.convert_to('{"rows":[],"rowCount":' || n || '}', 'UTF8');
   END CASE;
   IF n > max_rows THEN
     RAISE EXCEPTION 'the statement returns more than %% rows', max_rows
@@ -153,7 +195,7 @@ BEGIN
     RAISE EXCEPTION 'the statement returns %% bytes, more than %%', pg_catalog.octet_length(doc), max_bytes
       USING ERRCODE = '54000', HINT = 'Ask for fewer rows at a time (LIMIT), or for fewer columns.';
   END IF;
-  ok := true;
+  RETURN pg_catalog.convert_to(doc, 'UTF8');
 EXCEPTION WHEN OTHERS THEN
   GET STACKED DIAGNOSTICS k = RETURNED_SQLSTATE, m = MESSAGE_TEXT, d = PG_EXCEPTION_DETAIL, h = PG_EXCEPTION_HINT,
     s = SCHEMA_NAME, t = TABLE_NAME, c = COLUMN_NAME;
@@ -161,17 +203,21 @@ EXCEPTION WHEN OTHERS THEN
     'schema', nullif(s, ''), 'table', nullif(t, ''), 'column', nullif(c, ''));
   GET STACKED DIAGNOSTICS c = CONSTRAINT_NAME, t = PG_DATATYPE_NAME;
   e := e || pg_catalog.jsonb_build_object('constraint', nullif(c, ''), 'dataType', nullif(t, ''));
-  ok := false;
-  doc := pg_catalog.jsonb_strip_nulls(e)::text;
-END $body$ $make$, exposed);
+  RETURN pg_catalog.convert_to(pg_catalog.jsonb_strip_nulls(e)::text, 'UTF8');
+END $body$ $make$, exposed, exposed);
   -- Deferred constraints and triggers run here: under the role and its limits, not at COMMIT.
+  EXECUTE format('DROP FUNCTION IF EXISTS aerofn_run.%I()', exposed || '_finish');
   EXECUTE format($make$
-CREATE OR REPLACE FUNCTION aerofn_run.%1$I() RETURNS void
+CREATE FUNCTION aerofn_run.%1$I() RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $body$
 BEGIN
+  IF current_user <> %2$L THEN
+    RAISE EXCEPTION 'the executor is not sealed' USING ERRCODE = '42501';
+  END IF;
   SET CONSTRAINTS ALL IMMEDIATE;
-END $body$ $make$, exposed || '_finish');
+END $body$ $make$, exposed || '_finish', exposed);
   PERFORM aerofn_internal.hand_over(exposed, runner);
+  UPDATE aerofn_internal.logins SET seal = aerofn_internal.seal_of(exposed) WHERE role = exposed;
 END $install$;
 REVOKE ALL ON FUNCTION aerofn_internal.install_executor FROM PUBLIC;
 
@@ -189,11 +235,11 @@ BEGIN
     EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', sealed, runner);
   END LOOP;
   EXECUTE format('REVOKE CREATE ON SCHEMA aerofn_run FROM %I', exposed);
-  EXECUTE format('GRANT USAGE ON SCHEMA aerofn_run, aerofn_internal, aerofn_auth TO %I', runner);
-  EXECUTE format('GRANT EXECUTE ON FUNCTION aerofn_auth.begin_invocation(text), aerofn_internal.tidy(), '
-                 'aerofn_internal.complete_event(bigint, bigint) TO %I', runner);
+  EXECUTE format('GRANT USAGE ON SCHEMA aerofn_run, aerofn_internal TO %I', runner);
+  EXECUTE format('GRANT EXECUTE ON FUNCTION aerofn_auth.begin_invocation(text, int, text), '
+                 'aerofn_internal.check_seal(text), aerofn_internal.complete_event(bigint, bigint) TO %I', runner);
   EXECUTE format('GRANT USAGE ON SCHEMA aerofn, aerofn_internal TO %I', exposed);
-  EXECUTE format('GRANT EXECUTE ON FUNCTION aerofn_internal.parameter_types(text) TO %I', exposed);
+  EXECUTE format('GRANT EXECUTE ON FUNCTION aerofn_internal.parameter_types(text, text) TO %I', exposed);
   EXECUTE format('GRANT EXECUTE ON FUNCTION aerofn.jwt(), aerofn.uid(), aerofn.role(), '
                  'aerofn.invoke(text, jsonb, timestamptz, text, int, text, int) TO %I', exposed);
 END $$;
@@ -205,6 +251,7 @@ BEGIN
   EXECUTE format($f$
     GRANT USAGE ON SCHEMA aerofn, aerofn_internal TO %1$I;
     GRANT SELECT ON ALL TABLES IN SCHEMA aerofn_internal, aerofn TO %1$I;
+    REVOKE ALL ON aerofn_internal.logins FROM %1$I;
     GRANT INSERT, UPDATE, DELETE ON aerofn_internal.events, aerofn_internal.nodes TO %1$I;
     GRANT UPDATE (compile_until) ON aerofn_internal.versions TO %1$I;
     GRANT INSERT ON aerofn_internal.invocations TO %1$I;

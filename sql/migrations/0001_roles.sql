@@ -37,8 +37,10 @@ SET LOCAL ROLE aerofn_owner;
 CREATE TABLE aerofn_internal.logins (
   role name PRIMARY KEY,
   login name NOT NULL UNIQUE,
-  password text NOT NULL
+  password text NOT NULL,
+  seal text
 );
+COMMENT ON COLUMN aerofn_internal.logins.seal IS 'Which rows of pg_proc its executor is: an altered one is noticed before COMMIT';
 
 -- One row: what SQL must know of the service's settings.
 CREATE TABLE aerofn_internal.settings (
@@ -47,10 +49,13 @@ CREATE TABLE aerofn_internal.settings (
   max_depth int NOT NULL DEFAULT 16
 );
 
--- What hardening took from PUBLIC, so that it can be given back.
+-- What hardening took from PUBLIC, and whom it left it to: enough to give it back.
 CREATE TABLE aerofn_internal.hardening (
-  undo text PRIMARY KEY,
-  done_at timestamptz NOT NULL DEFAULT now()
+  object text NOT NULL,
+  privilege text NOT NULL,
+  keepers name[] NOT NULL,
+  done_at timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (object, privilege)
 );
 
 RESET ROLE;

@@ -33,4 +33,7 @@ SELECT aerofn_internal.install_roles($1, $2, $3::jsonb);
 -- name: roles_installed
 -- $1 exposed roles, $2 the role of callers without a token
 SELECT $1::text[] <@ ARRAY(SELECT role::text FROM aerofn_internal.logins)
-  AND EXISTS (SELECT FROM aerofn_internal.settings WHERE anon_role = $2);
+  AND EXISTS (SELECT FROM aerofn_internal.settings WHERE anon_role = $2)
+  -- Executors that are missing or altered are made anew; a restored dump has none of the sealed rows either.
+  AND NOT EXISTS (SELECT FROM aerofn_internal.logins l
+                  WHERE l.role = ANY ($1::text[]) AND l.seal IS DISTINCT FROM aerofn_internal.seal_of(l.role));

@@ -1,28 +1,34 @@
--- What a function's transaction is made of (aerofn/bridge/session.py). {braces} are filled in by the bridge
--- with quoted identifiers, literals and numbers of its own, never with a guest's text.
+-- What a function's transaction is made of (aerofn/bridge/session.py). {braces} are filled in by the bridge:
+-- quoted identifiers, numbers, and strings as literals of ASCII alone (session.literal says why).
 
 -- name: begin
-BEGIN; SELECT aerofn_auth.begin_invocation({doc})
+BEGIN; SELECT aerofn_auth.begin_invocation({doc}, {depth}, {postgrest_claims})
 
 -- name: execute
--- $1 kind, $2 the guest's statement, $3 its parameters as text, $4 most rows, $5 most bytes
-SELECT ok, doc FROM aerofn_run.{role}($1, $2, $3, $4, $5)
+-- Sent as COPY … TO STDOUT in binary. Nothing is prepared on the connection: a guest that reached PREPARE could
+-- put a statement of its own in a prepared one's place, and the login would run it.
+SELECT aerofn_run.{role}({kind}, {statement}, ARRAY[{params}]::text[], {rows}, {bytes})
 
 -- name: finish
--- Deferred constraints, under the role.
-SELECT aerofn_run.{finish}();
+-- Deferred constraints, under the role; cursors WITH HOLD would run at COMMIT as the login, so they go before it.
+SELECT aerofn_run.{finish}(); CLOSE ALL; SELECT aerofn_internal.check_seal({role})
 
 -- name: complete
 -- The event's end belongs to the effects' transaction.
-SELECT aerofn_internal.complete_event({event}, {token});
+SELECT aerofn_internal.complete_event({event}, {token})
 
 -- name: commit
-COMMIT;
+COMMIT
 
 -- name: rollback
-ROLLBACK;
+ROLLBACK
 
 -- name: reset
--- Nothing stays for the next invocation. DISCARD ALL cannot stand in a message with others, and would take
--- the executor's prepared statement along: this is the rest of it.
-SELECT aerofn_internal.tidy(); RESET ALL; CLOSE ALL; UNLISTEN *; DISCARD SEQUENCES; DISCARD TEMP
+-- Nothing stays for the next invocation: what DISCARD ALL does, which cannot stand in a message with others,
+-- without throwing away the plans of AeroFn's own functions.
+SET SESSION AUTHORIZATION DEFAULT; RESET ROLE; RESET ALL; CLOSE ALL; DEALLOCATE ALL; UNLISTEN *;
+SELECT pg_advisory_unlock_all(); DISCARD SEQUENCES; DISCARD TEMP
+
+-- name: stop
+-- A stuck transaction, ended by the same login on another connection
+SELECT pg_terminate_backend({backend})

@@ -1,0 +1,151 @@
+"""Connections of one function login: handed out without a detour, and ended for certain when a query hangs.
+
+Smaller than asyncpg's pool on purpose: it makes no task for a connection that is free, and it knows how to
+stop a transaction that will not stop: cancel it, then terminate its backend.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+import structlog
+
+if TYPE_CHECKING:
+    Connection = asyncpg.Connection[Any]
+else:
+    Connection = asyncpg.Connection
+
+log = structlog.get_logger(__name__)
+_IDLE_S = 300.0
+_CANCEL_S = 2.0
+_AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+
+
+class RolePool:
+    """At most `size` connections, made when needed.
+
+    Args:
+        connect: makes one.
+        stop: SQL that ends the backend $1, sent by the same login on a connection of its own.
+    """
+
+    def __init__(self, connect: Callable[[], Awaitable[Connection]], size: int, stop: str) -> None:
+        self._connect = connect
+        self._size = size
+        self._stop = stop
+        self._idle: deque[tuple[Connection, float]] = deque()
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._held = 0
+        self._stopping: set[asyncio.Task[None]] = set()
+
+    def get_size(self) -> int:
+        """Connections that are open."""
+        return self._held + len(self._idle)
+
+    def get_idle_size(self) -> int:
+        """Those of them that nobody holds."""
+        return len(self._idle)
+
+    async def acquire(self, wait_s: float) -> Connection:
+        """A connection, to be given back by `release` or `discard`.
+
+        Raises:
+            TimeoutError: none became free in time.
+            OSError, asyncpg.PostgresError: a new one could not be made.
+        """
+        if self._held >= self._size:
+            async with asyncio.timeout(wait_s):
+                await self._turn()
+        self._held += 1
+        while self._idle:
+            connection, _ = self._idle.pop()
+            if not connection.is_closed():
+                return connection
+        try:
+            return await self._connect()
+        except BaseException:
+            self._leave()
+            raise
+
+    def release(self, connection: Connection) -> None:
+        """Give back a connection that is as new."""
+        now = time.monotonic()
+        if not connection.is_closed():
+            self._idle.append((connection, now))
+        while self._idle and self._idle[0][1] < now - _IDLE_S:
+            self._idle.popleft()[0].terminate()
+        self._leave()
+
+    def discard(self, connection: Connection, *, busy: bool) -> None:
+        """Close a connection and with it its transaction; `busy`: a query may be running on it."""
+        if not busy:
+            connection.terminate()
+            self._leave()
+            return
+        task = asyncio.create_task(self._end(connection), name="aerofn stop a query")
+        self._stopping.add(task)
+        task.add_done_callback(self._stopping.discard)
+
+    async def close(self) -> None:
+        """Close what is idle, once what is being stopped has stopped."""
+        await asyncio.gather(*self._stopping, return_exceptions=True)
+        while self._idle:
+            connection, _ = self._idle.pop()
+            with contextlib.suppress(*_AWAY):
+                await connection.close(timeout=2)
+
+    def terminate(self) -> None:
+        """Close what is idle without ceremony."""
+        while self._idle:
+            self._idle.pop()[0].terminate()
+
+    async def _turn(self) -> None:
+        while self._held >= self._size:
+            place = asyncio.get_running_loop().create_future()
+            self._waiting.append(place)
+            try:
+                await place
+            except asyncio.CancelledError:
+                if place.done() and not place.cancelled():
+                    self._call_next()  # this one's turn had come: the next may have it
+                raise
+
+    def _leave(self) -> None:
+        self._held -= 1
+        self._call_next()
+
+    def _call_next(self) -> None:
+        while self._waiting:
+            place = self._waiting.popleft()
+            if not place.done():
+                place.set_result(None)
+                return
+
+    async def _end(self, connection: Connection) -> None:
+        # asyncpg has sent a cancel request when its caller was cancelled; the next statement waits for its effect.
+        try:
+            async with asyncio.timeout(_CANCEL_S):
+                await connection.execute("ROLLBACK")
+        except TimeoutError:
+            await self._kill(connection.get_server_pid())
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            pass  # it is closed, or PostgreSQL has ended it
+        finally:
+            connection.terminate()
+            self._leave()
+
+    async def _kill(self, backend: int) -> None:
+        """End a backend that a cancel request does not stop: code there catches the cancellation."""
+        log.warning("a query did not stop when cancelled; ending its backend", backend=backend)
+        try:
+            other = await self._connect()
+            try:
+                await other.execute(self._stop.format(backend=backend))
+            finally:
+                other.terminate()
+        except _AWAY as error:
+            log.error("a backend could not be ended", backend=backend, error=str(error))
