@@ -25,12 +25,12 @@ from typing import NamedTuple
 
 import asyncpg
 import jwt
-from bench.figures import tell
 
 from aerofn.build import build
 from aerofn.db.embedded import EmbeddedPostgres
 from aerofn.db.migrate import migrate
 from aerofn.settings import from_env
+from bench.figures import tell
 
 HERE = Path(__file__).resolve().parent
 PEERS = HERE.parent / ".peers" / "http"
@@ -40,15 +40,16 @@ GREETING = b'{"name": "World"}', {"message": "Hello, World!"}
 SCHEMA = """
 CREATE TABLE todos (id int PRIMARY KEY, owner text NOT NULL, title text NOT NULL);
 INSERT INTO todos SELECT g, (g % 100)::text, 'todo number ' || g FROM generate_series(1, 10000) g;
-CREATE TABLE todos_raw (LIKE todos INCLUDING ALL);
-INSERT INTO todos_raw SELECT * FROM todos;
 ALTER TABLE todos ENABLE ROW LEVEL SECURITY;
-ALTER TABLE todos_raw ENABLE ROW LEVEL SECURITY;
-CREATE POLICY own ON todos USING (owner = (SELECT aerofn.uid()));
-CREATE POLICY own ON todos_raw USING (owner = current_setting('request.jwt.claims', true)::jsonb ->> 'sub');
-GRANT SELECT ON todos, todos_raw TO authenticated;
+CREATE POLICY own ON todos USING (owner = {me});
+GRANT SELECT ON todos TO authenticated;
+VACUUM ANALYZE todos
+"""
+OURS = "(SELECT aerofn.uid())"
+BY_HAND = "current_setting('request.jwt.claims', true)::jsonb ->> 'sub'"
+LOGIN = """
 CREATE ROLE bench_authenticator LOGIN NOINHERIT PASSWORD 'bench';
-GRANT authenticated TO bench_authenticator;
+GRANT authenticated TO bench_authenticator
 """
 
 
@@ -79,37 +80,45 @@ def main() -> None:
         if shutil.which(tool) is None:
             raise SystemExit(f"bench/http.py needs {tool}: apt-get install {tool}")
     with tempfile.TemporaryDirectory() as folder, EmbeddedPostgres(Path(folder) / "postgres") as postgres:
-        url = asyncio.run(prepared(postgres.url, Path(folder)))
-        measure(subjects(url, Path(folder)), options.runs, options.seconds)
+        ours, by_hand = asyncio.run(prepared(postgres.url, Path(folder)))
+        measure(subjects(ours, by_hand, Path(folder)), options.runs, options.seconds)
 
 
-async def prepared(server: str, folder: Path) -> str:
-    """A database with the schema of both sides and the functions; its URL."""
-    connection = await asyncpg.connect(server)
-    await connection.execute("CREATE DATABASE bench")
-    await connection.close()
-    url = server.rsplit("/", 1)[0] + "/bench"
-    connection = await asyncpg.connect(url)
+async def prepared(server: str, folder: Path) -> tuple[str, str]:
+    """Two databases with the same table: ours with the functions, and one for the servers by hand; their URLs."""
+    admin = await asyncpg.connect(server)
+    urls = [f"{server.rsplit('/', 1)[0]}/{name}" for name in ("bench_ours", "bench_by_hand")]
+    for url, me in zip(urls, (OURS, BY_HAND), strict=True):
+        await admin.execute(f"CREATE DATABASE {url.rsplit('/', 1)[1]}")
+        connection = await asyncpg.connect(url)
+        if me == OURS:
+            await register(connection, url, folder)
+        for statement in SCHEMA.format(me=me).split(";\n"):
+            await connection.execute(statement)
+        await connection.close()
+    await admin.execute(LOGIN)
+    await admin.close()
+    return urls[0], urls[1]
+
+
+async def register(connection: asyncpg.Connection, url: str, folder: Path) -> None:
+    """Install AeroFn and its functions: two in JavaScript, one compiled."""
     await migrate(connection, from_env({}, database_url=url))
-    await connection.execute(SCHEMA)
+    components = {"compiled": HERE / "guests" / "compiled.wasm"}
     for name in ("todo", "hello"):
-        output = folder / f"{name}.wasm"
-        build(HERE / "guests" / f"{name}.js", output)
-        await connection.execute("SELECT aerofn.register_function($1, $2)", f"{name}-js", output.read_bytes())
-    compiled = (HERE / "guests" / "compiled.wasm").read_bytes()
-    await connection.execute("SELECT aerofn.register_function('compiled', $1)", compiled)
-    await connection.execute("VACUUM ANALYZE todos, todos_raw")
-    await connection.close()
-    return url
+        components[f"{name}-js"] = folder / f"{name}.wasm"
+        build(HERE / "guests" / f"{name}.js", components[f"{name}-js"])
+    for name, component in components.items():
+        await connection.execute("SELECT aerofn.register_function($1, $2)", name, component.read_bytes())
 
 
-def subjects(url: str, folder: Path) -> list[Subject]:
+def subjects(our_url: str, their_url: str, folder: Path) -> list[Subject]:
     """AeroFn twice (JavaScript, compiled) and the peers."""
     install_peers()
-    login = re.sub(r"//[^@]*@", "//bench_authenticator:bench@", url)
+    login = re.sub(r"//[^@]*@", "//bench_authenticator:bench@", their_url)
     by_hand = {"DATABASE_URL": login, "JWT_SECRET": SECRET, "NODE_ENV": "production"}
     ours = {
-        "DATABASE_URL": url,
+        "DATABASE_URL": our_url,
         "AEROFN_JWT_SECRET": SECRET,
         "AEROFN_CACHE_DIR": str(folder / "cache"),
         "AEROFN_RECORDS_TO_STDOUT": "false",

@@ -20,7 +20,7 @@ async function todo(request, body) {
     });
     const { rows } = await client.query({
       name: "todo",
-      text: "SELECT id, title FROM todos_raw WHERE id = $1",
+      text: "SELECT id, title FROM todos WHERE id = $1",
       values: [body.id],
     });
     await client.query("COMMIT");

@@ -29,7 +29,7 @@ async def todo(request):
     async with request.app.state.pool.acquire() as connection, connection.transaction():
         await connection.execute("SET LOCAL ROLE authenticated")
         await connection.fetchval("SELECT set_config('request.jwt.claims', $1, true)", json.dumps(claims))
-        row = await connection.fetchrow("SELECT id, title FROM todos_raw WHERE id = $1", body["id"])
+        row = await connection.fetchrow("SELECT id, title FROM todos WHERE id = $1", body["id"])
     return JSONResponse(dict(row) if row else None)
 
 

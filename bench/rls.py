@@ -1,0 +1,203 @@
+"""One query under row-level security: AeroFn's sealed session beside asyncpg written by hand, in the same run.
+
+`make bench-rls`. By hand: a pool, BEGIN, SET LOCAL ROLE, set_config, the query, COMMIT, rows to dictionaries to
+JSON. The same policy for both: AeroFn's reads the signed claims, the peer's `request.jwt.claims`, once a statement
+(`todos_raw`) or once a row, as it is mostly written and as the spike had it (`todos_plain`). Ten connections each.
+"""
+
+import argparse
+import asyncio
+import json
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from statistics import median
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+
+from aerofn.bridge.guard import Guard
+from aerofn.bridge.session import Caps, Door, Session
+from aerofn.db import logins, pool
+from aerofn.db.embedded import EmbeddedPostgres
+from aerofn.db.migrate import migrate
+from aerofn.model import Caller
+from aerofn.settings import Settings, from_env
+from bench.figures import tell
+
+SCHEMA = """
+CREATE TABLE todos (id int PRIMARY KEY, owner text NOT NULL, title text NOT NULL);
+INSERT INTO todos SELECT g, (g % 100)::text, 'todo number ' || g FROM generate_series(1, 20000) g;
+CREATE INDEX ON todos (owner);
+CREATE TABLE todos_raw (LIKE todos INCLUDING ALL);
+INSERT INTO todos_raw SELECT * FROM todos;
+CREATE TABLE todos_plain (LIKE todos INCLUDING ALL);
+INSERT INTO todos_plain SELECT * FROM todos;
+ALTER TABLE todos ENABLE ROW LEVEL SECURITY;
+ALTER TABLE todos_raw ENABLE ROW LEVEL SECURITY;
+ALTER TABLE todos_plain ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own ON todos_plain USING (owner = current_setting('request.jwt.claims', true)::jsonb ->> 'sub');
+CREATE POLICY own ON todos USING (owner = (SELECT auth.uid()));
+CREATE POLICY own ON todos_raw USING (owner = (SELECT current_setting('request.jwt.claims', true)::jsonb ->> 'sub'));
+GRANT SELECT ON todos, todos_raw, todos_plain TO authenticated;
+CREATE ROLE bench_authenticator LOGIN NOINHERIT PASSWORD 'bench';
+GRANT authenticated TO bench_authenticator;
+GRANT EXECUTE ON FUNCTION set_config(text, text, boolean) TO authenticated;
+ANALYZE;
+"""
+ONE, HUNDRED = "SELECT id, title FROM {} WHERE id = $1", "SELECT id, title FROM {} LIMIT 100"
+CLAIMS = {"sub": "7", "role": "authenticated"}
+PEER = "asyncpg by hand"
+Work = Callable[[], Awaitable[object]]
+
+
+class Turns:
+    """A proxy before PostgreSQL that counts how often the client speaks after the server has."""
+
+    def __init__(self) -> None:
+        self.turns = 0
+
+    async def serve(self, host: str, port: int) -> tuple[asyncio.Server, int]:
+        """Listen; the port."""
+
+        async def joined(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            theirs, ours = await asyncio.open_connection(host, port)
+            await asyncio.gather(self._pass(reader, ours, True), self._pass(theirs, writer, False))
+
+        server = await asyncio.start_server(joined, "127.0.0.1", 0)
+        return server, server.sockets[0].getsockname()[1]
+
+    async def _pass(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, client: bool) -> None:
+        while data := await source.read(1 << 16):
+            if client:
+                self.turns += 1
+            sink.write(data)
+        sink.close()
+
+
+async def main(runs: int, rounds: int) -> None:
+    """Measure everything `runs` times."""
+    with tempfile.TemporaryDirectory() as directory, EmbeddedPostgres(Path(directory) / "pg") as server:
+        settings = from_env({}, database_url=server.url)
+        connection = await asyncpg.connect(server.url)
+        await migrate(connection, settings)
+        await connection.execute(SCHEMA)
+        found = await logins.read(connection)
+        await connection.close()
+        guard = Guard()
+        try:
+            await _round_trips(settings, found, guard)
+            await _compare(settings, found, guard, runs, rounds)
+            await _guard_cost(guard, runs)
+        finally:
+            await guard.close()
+
+
+async def _round_trips(settings: Settings, found: dict[str, logins.Login], guard: Guard) -> None:
+    url, counter = urlsplit(settings.database_url), Turns()
+    assert url.hostname is not None
+    assert url.port is not None
+    server, port = await counter.serve(url.hostname, url.port)
+    netloc = f"{url.username}:{url.password}@127.0.0.1:{port}"
+    proxied = from_env({}, database_url=urlunsplit(url._replace(netloc=netloc)))
+    pools = await pool.open_role_pools(proxied, found)
+    work = _product(Door("authenticated", pools["authenticated"], guard, Caps()), ONE, "[107]")
+    counts = []
+    for _ in range(20):
+        before = counter.turns
+        await work()
+        counts.append(float(counter.turns - before))
+    await pool.close(*pools.values())
+    server.close()
+    tell("round_trips", counts[-3:], "messages", goal=3)
+
+
+async def _compare(
+    settings: Settings, found: dict[str, logins.Login], guard: Guard, runs: int, rounds: int
+) -> None:
+    pools = await pool.open_role_pools(settings, found)
+    door = Door("authenticated", pools["authenticated"], guard, Caps())
+    peers = await asyncpg.create_pool(
+        settings.database_url, user="bench_authenticator", password="bench", min_size=10, max_size=10
+    )
+    one = _product(door, ONE, "[107]"), _by_hand(peers, ONE, 107)
+    hundred = _product(door, HUNDRED, "[]"), _by_hand(peers, HUNDRED)
+    assert json.loads(await one[0]())["rows"] == json.loads(await one[1]())
+    await _figure("query_ratio", *one, 1.2, runs, rounds, 1)
+    await _figure("query_ratio_32", *one, 1.2, runs, rounds, 32)
+    per_row = _by_hand(peers, HUNDRED, table="todos_plain")
+    await _figure("rows100_ratio", hundred[0], per_row, 0.8, runs, rounds // 4, 1)
+    await _figure("rows100_once_ratio", *hundred, None, runs, rounds // 4, 1)
+    await peers.close()
+    await pool.close(*pools.values())
+
+
+async def _figure(
+    figure: str, ours: Work, theirs: Work, goal: float | None, runs: int, rounds: int, together: int
+) -> None:
+    ours_ms, theirs_ms = [], []
+    for work in (ours, theirs):
+        await _median_ms(work, 50, together)  # connections, plans
+    for _ in range(runs):
+        ours_ms.append(await _median_ms(ours, rounds, together))
+        theirs_ms.append(await _median_ms(theirs, rounds, together))
+    tell(figure, ours_ms, "ms", peer=PEER, peer_runs=theirs_ms, goal=goal)
+
+
+async def _median_ms(work: Work, rounds: int, together: int) -> float:
+    times: list[float] = []
+
+    async def again() -> None:
+        for _ in range(max(1, rounds // together)):
+            started = time.perf_counter()
+            await work()
+            times.append((time.perf_counter() - started) * 1000)
+
+    await asyncio.gather(*(again() for _ in range(together)))
+    return median(times)
+
+
+def _product(door: Door, statement: str, params: str) -> Work:
+    text = statement.format("todos")
+
+    async def work() -> bytes:
+        session = Session(door, Caller("authenticated", CLAIMS))
+        ok, doc = await session.query(text, params)
+        assert ok, doc
+        await session.commit()
+        return doc
+
+    return work
+
+
+def _by_hand(
+    peers: "asyncpg.Pool[asyncpg.Record]", statement: str, *params: int, table: str = "todos_raw"
+) -> Work:
+    text, claims = statement.format(table), json.dumps(CLAIMS)
+
+    async def work() -> str:
+        async with peers.acquire() as connection, connection.transaction():
+            await connection.execute("SET LOCAL ROLE authenticated")
+            await connection.execute("SELECT set_config('request.jwt.claims', $1, true)", claims)
+            return json.dumps([dict(row) for row in await connection.fetch(text, *params)])
+
+    return work
+
+
+async def _guard_cost(guard: Guard, runs: int) -> None:
+    text, costs, rounds = ONE.format("todos"), [], 100_000
+    for _ in range(runs):
+        started = time.perf_counter()
+        for _ in range(rounds):
+            guard.remembered(text)
+        costs.append((time.perf_counter() - started) * 1e6 / rounds)
+    tell("guard_us", costs, "us", goal=2)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=2000)
+    options = parser.parse_args()
+    asyncio.run(main(options.runs, options.rounds))
