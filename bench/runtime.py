@@ -18,8 +18,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from statistics import median, quantiles
 
-from figures import tell
-from runtime_spike import Spike
+from bench.figures import tell
+from bench.runtime_spike import Spike
 
 from aerofn.build import build
 from aerofn.model import Limits, Outcome

@@ -86,7 +86,15 @@ _COUNTS = (
     "max_tables_per_component",
     "max_tables_per_module",
 )
-_SIZES = ("max_component_instance_size", "max_core_instance_size", "max_memory_size", "table_elements")
+_SIZES = (
+    "max_component_instance_size",
+    "max_core_instance_size",
+    "max_memory_size",
+    "table_elements",
+    "linear_memory_keep_resident",
+    "table_keep_resident",
+    "async_stack_keep_resident",
+)
 
 
 def _pooling_setting(name: str, kind: Any) -> Any:

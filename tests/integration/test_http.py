@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 import httpx
 import jwt
 import pytest
+
 from aerofn.app import http_server, url_of
 
 from .conftest import REDUCE_STOCK
