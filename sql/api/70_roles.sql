@@ -1,9 +1,9 @@
 -- The exposed roles: a login for each, its sealed executor, and what the service's own login may touch.
-SET LOCAL ROLE aerofn_owner;
+SET LOCAL ROLE aerofn_auth;
 
 -- The parameter types of a statement the executor has just prepared, and whether they may be remembered: not
 -- if the guest may have changed what the statement's names mean.
-CREATE OR REPLACE FUNCTION aerofn_internal.parameter_types(prepared text, path text) RETURNS json
+CREATE OR REPLACE FUNCTION aerofn_auth.parameter_types(prepared text, path text) RETURNS json
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   SELECT json_build_object(
     'lasting', pg_my_temp_schema() = 0
@@ -15,7 +15,10 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   JOIN pg_type t ON t.oid = p.id JOIN pg_namespace n ON n.oid = t.typnamespace
   WHERE s.name = prepared AND s.from_sql
 $$;
-REVOKE ALL ON FUNCTION aerofn_internal.parameter_types(text, text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION aerofn_auth.parameter_types(text, text) FROM PUBLIC;
+
+RESET ROLE;
+SET LOCAL ROLE aerofn_owner;
 
 -- An executor belongs to its role, which may ALTER or DROP what it owns where no event trigger forbids it.
 CREATE OR REPLACE FUNCTION aerofn_internal.seal_of(exposed text) RETURNS text
@@ -180,7 +183,7 @@ BEGIN
     doc := '{"rows":[' || pg_catalog.array_to_string(list, ',') || '],"rowCount":' || n || '}';
   WHEN 'types' THEN
     EXECUTE 'PREPARE aerofn_types AS ' || query;
-    doc := aerofn_internal.parameter_types('aerofn_types', pg_catalog.current_setting('search_path'));
+    doc := aerofn_auth.parameter_types('aerofn_types', pg_catalog.current_setting('search_path'));
     DEALLOCATE aerofn_types;
     n := 0;
   ELSE
@@ -238,8 +241,9 @@ BEGIN
   EXECUTE format('GRANT USAGE ON SCHEMA aerofn_run, aerofn_internal TO %I', runner);
   EXECUTE format('GRANT EXECUTE ON FUNCTION aerofn_auth.begin_invocation(text, int, text), '
                  'aerofn_internal.check_seal(text), aerofn_internal.complete_event(bigint, bigint) TO %I', runner);
-  EXECUTE format('GRANT USAGE ON SCHEMA aerofn, aerofn_internal TO %I', exposed);
-  EXECUTE format('GRANT EXECUTE ON FUNCTION aerofn_internal.parameter_types(text, text) TO %I', exposed);
+  -- Not aerofn_internal: a guest cannot even name what is there.
+  EXECUTE format('GRANT USAGE ON SCHEMA aerofn TO %I', exposed);
+  EXECUTE format('GRANT EXECUTE ON FUNCTION aerofn_auth.parameter_types(text, text) TO %I', exposed);
   EXECUTE format('GRANT EXECUTE ON FUNCTION aerofn.jwt(), aerofn.uid(), aerofn.role(), '
                  'aerofn.invoke(text, jsonb, timestamptz, text, int, text, int) TO %I', exposed);
 END $$;

@@ -10,7 +10,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
                   'pg_stat_get_activity', 'pg_stat_get_backend_activity', 'pg_prepared_statement', 'pg_cursor',
                   'pg_show_all_settings', 'pg_export_snapshot', 'pg_logical_emit_message', 'pg_sleep', 'pg_sleep_for',
                   'pg_sleep_until', 'ts_stat', 'loread', 'lowrite')
-    OR f.proname ~ '^(query|cursor|table|schema|database)_to_xml' OR f.proname ~ '^pg_(try_)?advisory_'
+    OR f.proname ~ '^(query|cursor|table|schema|database)_to_xml' OR f.proname ~ '^pg_(try_)?advisory_(xact_)?lock'
     OR f.proname ~ '^lo_' OR (f.proname = 'ts_rewrite' AND f.pronargs = 2)
   ELSE EXISTS (
     SELECT FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid AND d.refclassid = 'pg_extension'::regclass
@@ -65,13 +65,14 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   FROM aerofn_internal.left_to_public() p,
        LATERAL (SELECT CASE p.object WHEN 'DATABASE' THEN format('DATABASE %I', current_database()) ELSE p.object END) t (target)
   UNION ALL
-  -- The logins' own: a sealed guest cannot reach them. Without activity nobody sees another's statements.
-  SELECT format('GRANT EXECUTE ON FUNCTION pg_catalog.%s TO %I', f.signature, l.login)
-  FROM aerofn_internal.logins l, (VALUES ('pg_advisory_unlock_all()'), ('pg_terminate_backend(int,bigint)')) f (signature)
-  WHERE l.role <> 'aerofn_service' AND NOT has_function_privilege(l.login, 'pg_catalog.' || f.signature, 'EXECUTE')
-     OR l.role <> 'aerofn_service' AND EXISTS (SELECT FROM aerofn_internal.left_to_public() p
-                                               WHERE p.object = 'FUNCTION ' || f.signature::regprocedure)
+  -- The logins' own: a sealed guest cannot reach it.
+  SELECT format('GRANT EXECUTE ON FUNCTION pg_catalog.pg_terminate_backend(int, bigint) TO %I', l.login)
+  FROM aerofn_internal.logins l
+  WHERE l.role <> 'aerofn_service' AND NOT EXISTS (
+    SELECT FROM pg_proc f, aclexplode(f.proacl) a
+    WHERE f.oid = 'pg_terminate_backend(int,bigint)'::regprocedure AND a.grantee = quote_ident(l.login)::regrole)
   UNION ALL
+  -- Without activity nobody sees another's statements.
   SELECT format('ALTER ROLE %I SET %s = %L', l.login, s.name, s.value)
   FROM aerofn_internal.logins l, (VALUES ('track_activities', 'off'), ('temp_file_limit', '64MB')) s (name, value)
   WHERE l.role <> 'aerofn_service' AND NOT EXISTS (

@@ -1,0 +1,71 @@
+"""Every attack, by real components, as every exposed role, beside honest callers who must never notice."""
+
+import asyncio
+
+import pytest
+
+from .arena import MALLORY, VICTIM, Arena, Attack, attacks
+from .known import FOUND_BY_DOCTOR, HARMLESS, INHERENT, NOT_HARDENED
+
+ROLES = ["anon", "authenticated", "service_role"]
+TRIAL, OWN = attacks("attacks.json"), attacks("own_attacks.json")
+
+
+def excused(attack: Attack, role: str, *, hardened: bool) -> bool:
+    """Whether docs/security.md names this win."""
+    if role == "service_role" and ("victim" in attack.win or attack.category in ("data", "claims")):
+        return True  # BYPASSRLS: it may
+    lists = [HARMLESS, INHERENT, FOUND_BY_DOCTOR] + ([] if hardened else [NOT_HARDENED])
+    return any(attack.name in known for known in lists)
+
+
+async def fought(arena: Arena, role: str, chosen: list[Attack]) -> list[str]:
+    """The attacks that won without excuse."""
+    version = arena.admin.get_server_version().major
+    await arena.admin.execute("SELECT setseed(0.5)")
+    background = await arena.peer(role)
+    facts = {
+        "background": background,
+        "SEED": str([(await arena.admin.fetchval("SELECT random()"),)]),
+        "STOLEN": (await arena.send(role, VICTIM, [("SELECT current_setting('aerofn.signed')", [])])).rows[
+            3:-4
+        ],
+    }
+    assert len(facts["STOLEN"]) > 64
+    lost: list[str] = []
+
+    async def fight(attack: Attack) -> None:
+        if await arena.wins(attack, role, facts) and not excused(attack, role, hardened=arena.hardened):
+            lost.append(attack.name)
+
+    chosen = [attack for attack in chosen if attack.pg in (None, version)]
+    for attack in chosen:
+        if attack.next:  # the next invocation must get the same connection
+            await fight(attack)
+    alone = asyncio.Semaphore(6)
+
+    async def beside(attack: Attack) -> None:
+        async with alone:
+            await asyncio.gather(fight(attack), arena.honest())
+
+    await asyncio.gather(*(beside(attack) for attack in chosen if not attack.next))
+    assert await background.fetchval("SELECT 1") == 1
+    await background.close()
+    return sorted(lost)
+
+
+@pytest.mark.parametrize("role", ROLES)
+async def test_the_attacks_of_the_trial(arena, role):
+    assert await fought(arena, role, TRIAL) == []
+
+
+@pytest.mark.parametrize("role", ROLES)
+async def test_our_own_attacks(arena, role):
+    assert await fought(arena, role, OWN) == []
+
+
+def test_the_suite_is_as_large_as_promised():
+    assert len(TRIAL) == 119
+    assert len(OWN) >= 60
+    assert len({attack.name for attack in TRIAL + OWN}) == len(TRIAL) + len(OWN)
+    assert MALLORY != VICTIM
