@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 from aerofn.bridge.guard import Guard
 from aerofn.bridge.host import Bridge
 from aerofn.bridge.session import Caps, Door
-from aerofn.db import logins, pool
+from aerofn.db import doctor, logins, pool
 from aerofn.db.database import Database
 from aerofn.db.events import Events
 from aerofn.db.functions import Functions
@@ -64,6 +64,7 @@ class Service:
         self._on_failure = on_failure
         self._lines = RecordLines() if settings.records_to_stdout else None
         self._guard = Guard()
+        self.hardened = False
         self._tasks: list[asyncio.Task[None]] = []
         self._registry_hint = asyncio.Event()
         self._compile_hint = asyncio.Event()
@@ -128,6 +129,9 @@ class Service:
                 report = await migrate(connection, self.settings)
                 if report.applied or report.api_refreshed:
                     log.info("schema is up to date", applied=report.applied)
+            self.hardened = await doctor.is_hardened(connection)
+            if not self.hardened:
+                log.warning("the database is not hardened", what=doctor.WEAKER, hint="see `aerofn doctor`")
             return await logins.read(connection)
         finally:
             await connection.close(timeout=5)

@@ -53,6 +53,17 @@ async def read(conn: "asyncpg.Connection[Any]") -> dict[str, Login]:
     return {row["role"]: Login(row["login"], row["password"]) for row in rows}
 
 
+async def rotate_credentials(conn: "asyncpg.Connection[Any]") -> int:
+    """Give every login a new password; how many. Nodes read them at start: restart them one by one after it.
+
+    Connections that are open stay open; what a node opens with an old password is refused until it restarts.
+    """
+    queries = sql.queries("harden")
+    roles = [row["role"] for row in await conn.fetch(queries.login_roles)]
+    credentials = msgspec.json.encode([_credential(role) for role in roles]).decode()
+    return int(await conn.fetchval(queries.rotate, credentials))
+
+
 def scram_verifier(password: str, salt: bytes) -> str:
     """What PostgreSQL stores for a password (RFC 5803, SCRAM-SHA-256)."""
     salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, _ITERATIONS)

@@ -15,3 +15,6 @@ SELECT step FROM aerofn_internal.hardening_plan() step
 -- name: rotate
 -- $1 credentials
 SELECT aerofn_internal.rotate_credentials($1::jsonb)
+
+-- name: login_roles
+SELECT role FROM aerofn_internal.logins ORDER BY role
