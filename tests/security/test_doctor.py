@@ -53,7 +53,8 @@ FAULTS = {
     "altered_executor": "ALTER FUNCTION aerofn_run.anon_finish() STABLE",
     "kept_rights": "GRANT EXECUTE ON FUNCTION set_config(text,text,boolean) TO anon",
     "secret_in_source": "CREATE FUNCTION f() RETURNS text LANGUAGE sql AS $$ SELECT 'Bearer abcdefghijklmnop1234' $$",
-    "foreign_uid": "CREATE OR REPLACE FUNCTION auth.uid() RETURNS text LANGUAGE sql AS $$ SELECT current_setting('a.b') $$",
+    "foreign_uid": "CREATE OR REPLACE FUNCTION auth.uid() RETURNS text LANGUAGE sql AS "
+    "$$ SELECT current_setting('a.b') $$",
 }
 
 
