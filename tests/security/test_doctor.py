@@ -6,7 +6,7 @@ import json
 import msgspec
 import pytest
 
-from aerofn.cli_doctor import doctor as command
+from aerofn.cli.doctor import doctor as command
 from aerofn.db import doctor
 from aerofn.db.migrate import migrate
 

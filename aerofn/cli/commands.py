@@ -1,0 +1,230 @@
+"""The commands of `aerofn`, their options and their help; the work is in other modules, imported when needed."""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer import Argument, Option
+
+from aerofn.cli.output import OK
+
+app = typer.Typer(
+    help="Functions for your Postgres.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+DatabaseUrl = Annotated[str | None, Option(help="PostgreSQL; else DATABASE_URL", show_default=False)]
+AsJson = Annotated[bool, Option("--json", help="JSON for programs")]
+Url = Annotated[str | None, Option(envvar="AEROFN_URL", help="of the service", show_default=False)]
+Token = Annotated[str | None, Option(envvar="AEROFN_TOKEN", help="a JWT, else nobody's", show_default=False)]
+_LOCAL = "http://127.0.0.1:8787"
+_COMPILE_S = 90.0
+Limit = Annotated[int, Option(min=1, max=10_000, help="most rows")]
+
+
+@app.command()
+def demo(
+    once: Annotated[bool, Option(help="end when it is told, serve no longer")] = False,
+    port: Annotated[
+        int | None, Option(help="of the HTTP server; else a free one", show_default=False)
+    ] = None,
+) -> None:
+    """Show everything in a minute, on a PostgreSQL of its own below ./.aerofn/."""
+    from aerofn.cli.demo import run  # noqa: PLC0415
+
+    run(once=once, port=port)
+
+
+@app.command()
+def serve(
+    database_url: DatabaseUrl = None,
+    host: Annotated[str | None, Option(help="else AEROFN_HOST or 127.0.0.1", show_default=False)] = None,
+    port: Annotated[int | None, Option(help="else AEROFN_PORT or 8787", show_default=False)] = None,
+) -> None:
+    """Run a node: events, and HTTP. All settings are AEROFN_* variables (docs/settings.md)."""
+    from aerofn.cli import serving  # noqa: PLC0415
+    from aerofn.settings import from_env  # noqa: PLC0415
+
+    sys.exit(serving.serve(from_env(database_url=database_url, host=host, port=port)))
+
+
+@app.command()
+def migrate(
+    database_url: DatabaseUrl = None,
+    dry_run: Annotated[bool, Option(help="print the SQL, change nothing")] = False,
+    harden: Annotated[
+        bool | None,
+        Option(help="take from PUBLIC what RLS does not survive (superusers)", show_default=False),
+    ] = None,
+) -> None:
+    """Install AeroFn's schema in a database, or bring it up to date."""
+    from aerofn.cli import serving  # noqa: PLC0415
+    from aerofn.settings import from_env  # noqa: PLC0415
+
+    serving.migrate(from_env(database_url=database_url, harden=harden), dry_run=dry_run)
+
+
+@app.command()
+def doctor(database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
+    """Look for what row-level security depends on in this database; exit code 1 when a promise does not hold."""
+    from aerofn.cli.doctor import doctor as run  # noqa: PLC0415
+    from aerofn.settings import from_env  # noqa: PLC0415
+
+    sys.exit(run(from_env(database_url=database_url), sys.stdout, json=as_json))
+
+
+@app.command()
+def build(
+    source: Annotated[Path, Argument(help="a .js or .ts file")],
+    output: Annotated[
+        Path | None, Option("--output", "-o", help="else beside it, ending in .wasm", show_default=False)
+    ] = None,
+    minify: Annotated[bool, Option(help="a smaller component")] = False,
+) -> None:
+    """Build a function's component from its source."""
+    from aerofn.cli import building  # noqa: PLC0415
+
+    building.run(source, output, minify=minify)
+
+
+@app.command()
+def deploy(  # noqa: PLR0917  typer's options are the parameters
+    name: Annotated[str, Argument(help="the function")],
+    component: Annotated[Path, Argument(help="its .wasm file")],
+    url: Url = None,
+    token: Token = None,
+    database_url: DatabaseUrl = None,
+    timeout_ms: Annotated[int | None, Option(show_default=False)] = None,
+    memory_mb: Annotated[int | None, Option(show_default=False)] = None,
+    env: Annotated[list[str] | None, Option(help="a key it may read; repeatable", show_default=False)] = None,
+    role: Annotated[
+        list[str] | None, Option(help="who may invoke it; repeatable", show_default=False)
+    ] = None,
+    run_as: Annotated[str | None, Option(help="whom it acts as; else its caller", show_default=False)] = None,
+    activate: Annotated[bool, Option(help="let it run once it is compiled")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Make a function's new version, through a service (--url) or else the database; waits until it is compiled."""
+    from aerofn.cli import deploying, output  # noqa: PLC0415
+    from aerofn.cli.remote import Service  # noqa: PLC0415
+
+    options = deploying.Options(
+        timeout_ms=timeout_ms, memory_mb=memory_mb, env=tuple(env or ()), roles=tuple(role or ()),
+        run_as=run_as, activate=activate,
+    )  # fmt: skip
+    wasm = deploying.component(component)
+    if url is not None and database_url is None:
+        made = asyncio.run(deploying.over_http(Service(url, token), name, wasm, options))
+    else:
+        made = asyncio.run(deploying.through_database(database_url, name, wasm, options, _COMPILE_S))
+    if as_json:
+        output.print_json(made)
+    else:
+        output.console().print(f"{name} version {made['version']} is {made['status']}", style=output.GOOD)
+
+
+@app.command()
+def invoke(
+    name: Annotated[str, Argument(help="the function")],
+    data: Annotated[str, Option("--data", "-d", help="the body, JSON")] = "null",
+    url: Url = None,
+    token: Token = None,
+) -> None:
+    """Invoke a function over HTTP and print its answer; exit code 1 unless it succeeded."""
+    from aerofn.cli import output  # noqa: PLC0415
+    from aerofn.cli.remote import Service  # noqa: PLC0415
+
+    output.print_json(asyncio.run(Service(url or _LOCAL, token).invoke(name, data.encode())))
+
+
+@app.command()
+def token(
+    role: Annotated[str, Option(help="an exposed role")] = "authenticated",
+    sub: Annotated[str | None, Option(help="the user's id", show_default=False)] = None,
+    expires: Annotated[str, Option(help="from now: 15m, 1h, 30d")] = "1h",
+) -> None:
+    """Print a JWT for development, signed with AEROFN_JWT_SECRET."""
+    from aerofn.cli import tokens  # noqa: PLC0415
+
+    print(tokens.token(os.environ, role, sub, expires))
+
+
+@app.command()
+def functions(database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
+    """List the functions."""
+    from aerofn.cli import listings  # noqa: PLC0415
+
+    asyncio.run(listings.functions(database_url, as_json=as_json))
+
+
+@app.command()
+def triggers(database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
+    """List the triggers."""
+    from aerofn.cli import listings  # noqa: PLC0415
+
+    asyncio.run(listings.triggers(database_url, as_json=as_json))
+
+
+@app.command()
+def events(
+    state: Annotated[
+        str | None, Option(help="pending, running, dead or cancelled", show_default=False)
+    ] = None,
+    function: Annotated[str | None, Option(help="only for this one", show_default=False)] = None,
+    limit: Limit = 50,
+    database_url: DatabaseUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the events that wait, run or were given up, newest first."""
+    from aerofn.cli import listings  # noqa: PLC0415
+
+    asyncio.run(listings.events(database_url, state=state, function=function, limit=limit, as_json=as_json))
+
+
+@app.command()
+def invocations(
+    function: Annotated[str | None, Option(help="only of this one", show_default=False)] = None,
+    status: Annotated[str | None, Option(help="only with this outcome", show_default=False)] = None,
+    limit: Limit = 20,
+    database_url: DatabaseUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """List what ran, newest first."""
+    from aerofn.cli import listings  # noqa: PLC0415
+
+    asyncio.run(
+        listings.invocations(database_url, function=function, status=status, limit=limit, as_json=as_json)
+    )
+
+
+@app.command()
+def replay(event: Annotated[int, Argument()], database_url: DatabaseUrl = None) -> None:
+    """Run a dead or cancelled event again."""
+    _decide("replay", event, database_url, "will run again")
+
+
+@app.command()
+def discard(event: Annotated[int, Argument()], database_url: DatabaseUrl = None) -> None:
+    """Give up a pending or dead event."""
+    _decide("discard", event, database_url, "is given up")
+
+
+def _decide(verb: str, event: int, database_url: str | None, done: str) -> None:
+    from aerofn.cli import listings, output  # noqa: PLC0415
+
+    asyncio.run(listings.decide(database_url, verb, event))
+    output.console().print(f"event {event} {done}", style=output.GOOD)
+
+
+@app.command()
+def version() -> None:
+    """Print AeroFn's version."""
+    from aerofn import __version__  # noqa: PLC0415
+
+    print(__version__)
+    sys.exit(OK)

@@ -1,0 +1,185 @@
+"""What the demo does, in order: register, attach, insert, invoke over HTTP, look at the records, serve."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import NamedTuple
+
+import uvicorn
+
+from aerofn.app import Service, http_server
+from aerofn.cli.connection import connected
+from aerofn.cli.demo.call import Call
+from aerofn.cli.demo.place import STORY, Place
+from aerofn.cli.demo.stage import Stage
+from aerofn.cli.demo.watch import Watch
+from aerofn.db.migrate import migrate
+from aerofn.db.pool import Connection
+from aerofn.errors import AeroFnError, Conflict
+from aerofn.model import Record
+from aerofn.settings import Settings
+from aerofn.sql import share
+
+NAME = "reduce-stock"
+WAIT_S = 60.0
+_PSQL_BYTES = "decode(:'wasm', 'base64')"
+
+
+class _Node(NamedTuple):
+    """The running service, its HTTP server and where that listens."""
+
+    service: Service
+    server: uvicorn.Server
+    serving: asyncio.Task[None]
+    url: str
+
+
+class Story:
+    """One telling of it."""
+
+    def __init__(self, place: Place, stage: Stage) -> None:
+        self._place = place
+        self._stage = stage
+        self._watch = Watch()
+        self.told = False
+
+    async def tell(self, *, once: bool) -> None:
+        """All of it; unless `once`, it then serves until it is cancelled.
+
+        Raises:
+            AeroFnError: something did not come out as it should.
+        """
+        began = time.perf_counter()
+        settings = self._place.settings()
+        await self._prepare(settings)
+        async with self._node(settings) as node, connected(self._place.url) as db:
+            version = ".".join(str(part) for part in db.get_server_version()[:2])
+            took = time.perf_counter() - began
+            self._stage.note(
+                f"PostgreSQL {version} and one node, all below {self._place.directory}/ ({took:.1f} s)"
+            )
+            await self._register(node.service, db)
+            await self._attach(db)
+            committed = await self._order(node.service, db)
+            await self._call(node.url, db)
+            self._look(committed)
+            self.told = True
+            if not once:
+                await self._serve(node.url)
+
+    async def _prepare(self, settings: Settings) -> None:
+        async with connected(self._place.server_url) as server:
+            if not await server.fetchval(STORY.has_database):
+                await server.execute(STORY.create_database)
+        async with connected(self._place.url) as db:
+            await migrate(db, settings)
+            if await db.fetchval(STORY.in_use):
+                raise Conflict(
+                    f"a service runs on the demo's database in {self._place.directory} already",
+                    hint="use that one, or stop it first",
+                )
+            async with db.transaction():
+                await db.execute(STORY.reset)
+
+    @contextlib.asynccontextmanager
+    async def _node(self, settings: Settings) -> AsyncIterator[_Node]:
+        service = Service(settings, env={}, on_record=self._watch.record, on_failure=self._watch.failed)
+        await service.start()
+        try:
+            ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+            server = http_server(service, ready.set_result)
+            serving = asyncio.create_task(server.serve())
+            try:
+                await asyncio.wait((ready, serving), timeout=WAIT_S, return_when=asyncio.FIRST_COMPLETED)
+                if not ready.done():
+                    raise AeroFnError("the HTTP server did not start", hint="its log lines above say why")
+                url = ready.result()
+                self._place.write_environment(settings, url)
+                yield _Node(service, server, serving, url)
+            finally:
+                server.should_exit = True
+                await serving
+        finally:
+            await service.stop()
+
+    async def _register(self, service: Service, db: Connection) -> None:
+        file = share("examples") / NAME / f"{NAME}.wasm"
+        self._stage.step("Register a function", f"{_short(file.with_suffix('.js'))}, built to WebAssembly")
+        self._stage.sql(
+            f"\\set wasm `base64 < {_short(file)}`", f"{STORY.register.format(wasm=_PSQL_BYTES)};"
+        )
+        began = time.perf_counter()
+        number = await db.fetchval(STORY.register.format(wasm="$1"), file.read_bytes())
+        status = await service.functions.settled(NAME, number, WAIT_S)
+        if status.status != "ready":
+            raise AeroFnError(f"function {NAME} is {status.status}", detail=str(status.error or ""))
+        self._stage.good(f"version {number} is compiled and live ({time.perf_counter() - began:.2f} s)")
+
+    async def _attach(self, db: Connection) -> None:
+        self._stage.step(
+            "Attach it to a table", "for every new order, with the rights of service_role and no others"
+        )
+        self._stage.sql(f"{STORY.attach};")
+        await db.execute(STORY.attach)
+
+    async def _order(self, service: Service, db: Connection) -> float:
+        """Insert orders and wait for what they cause; the time of the commit."""
+        self._stage.step("Insert orders", "plain SQL: the events are part of the same transaction")
+        self._stage.sql(f"{STORY.order};")
+        before = await db.fetch(STORY.products)
+        await db.execute(STORY.order)
+        committed = time.time()
+        await self._watch.until(NAME, "row", 3, WAIT_S)
+        await service.dispatcher.idle()
+        after = await db.fetch(STORY.products)
+        self._stage.stock([(row["name"], row["stock"]) for row in before], [row["stock"] for row in after])
+        [dead] = await db.fetch(STORY.dead)
+        self._stage.answer(False, dead["errors"][-1]["message"])
+        self._stage.note(
+            f"It wrote nothing, and its event is kept: SELECT aerofn.replay({dead['id']}) runs it again."
+        )
+        return committed
+
+    async def _call(self, url: str, db: Connection) -> None:
+        self._stage.step(
+            "Call it over HTTP", "as a user with a token: role authenticated, who was granted the same"
+        )
+        await db.execute(STORY.allow)
+        self._stage.shell(f". {self._place.environment}")
+        for call in (
+            Call(NAME, {"product_id": 1, "quantity": 3}, "alice"),
+            Call(NAME, {"product_id": 1, "quantity": 3}),
+        ):
+            self._stage.shell(call.curl)
+            self._stage.answer(call.sub is not None, await call.answer(self._place, url))
+
+    def _look(self, committed: float) -> None:
+        rows: list[tuple[Record, float | None]] = []
+        for seen in self._watch.seen:
+            waited = (seen.began - committed) * 1000 if seen.record.trigger == "row" else None
+            rows.append((seen.record, waited))
+        self._stage.step("Look at what ran", "kept in aerofn.invocations; or: aerofn invocations")
+        self._stage.blank()
+        self._stage.runs(rows)
+
+    async def _serve(self, url: str) -> None:
+        self._stage.step("Go on by yourself", "in another terminal, here:")
+        self._stage.shell(f". {self._place.environment}\npsql $DATABASE_URL")
+        self._stage.hints(
+            (
+                ("HTTP", url),
+                ("try", "INSERT INTO orders (product_id, quantity) VALUES (2, 1);"),
+                ("stop", "Ctrl-C here; PostgreSQL stops too"),
+            )
+        )
+        self._stage.blank()
+        self._watch.then = self._stage.live
+        await self._watch.broken()
+
+
+def _short(file: Path) -> str:
+    """The path as one types it from here."""
+    here = Path.cwd()
+    return str(file.relative_to(here)) if file.is_relative_to(here) else str(file)

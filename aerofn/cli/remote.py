@@ -1,0 +1,73 @@
+"""The command line's HTTP calls to a service: deploy and invoke."""
+
+from typing import Any, NamedTuple
+
+import aiohttp
+import msgspec
+
+from aerofn.errors import AeroFnError
+
+_LONGEST_S = 960.0  # past the longest time limit of an invocation
+_json = msgspec.json.Decoder()
+
+
+class Service(NamedTuple):
+    """Where a service is, and the token to show it."""
+
+    url: str
+    token: str | None = None
+
+    async def invoke(self, function: str, body: bytes) -> Any:
+        """What the function returned: JSON as a value, anything else as text.
+
+        Raises:
+            AeroFnError: what the service or the function answered instead.
+        """
+        headers = {"Content-Type": "application/json"}
+        return await self._post(f"/functions/v1/{function}", data=body, headers=headers)
+
+    async def deploy(self, name: str, wasm: bytes, options: dict[str, str]) -> dict[str, Any]:
+        """Register a version and wait until it is compiled; the service's answer about it.
+
+        Raises:
+            AeroFnError: why there is no such version.
+        """
+        form = aiohttp.FormData()
+        form.add_field("name", name)
+        form.add_field("wasm", wasm, filename=f"{name}.wasm", content_type="application/wasm")
+        for key, value in options.items():
+            form.add_field(key, value)
+        answer: dict[str, Any] = await self._post("/functions/v1/deploy", data=form)
+        return answer
+
+    async def _post(self, path: str, *, data: Any, headers: dict[str, str] | None = None) -> Any:
+        given = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        timeout = aiohttp.ClientTimeout(total=_LONGEST_S)
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=timeout, headers=given) as session,
+                session.post(self.url.rstrip("/") + path, data=data, headers=headers) as response,
+            ):
+                return _answer(response.status, await response.read())
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise AeroFnError(
+                f"no service answers at {self.url}",
+                detail=str(error) or type(error).__name__,
+                hint="start one with aerofn serve, or say where it is with --url or AEROFN_URL",
+            ) from error
+
+
+def _answer(status: int, body: bytes) -> Any:
+    try:
+        value = _json.decode(body) if body else None
+    except msgspec.DecodeError:
+        value = body.decode(errors="replace")
+    if status < 400:
+        return value
+    fields = value if isinstance(value, dict) else {}
+    raise AeroFnError(
+        str(fields.get("message", f"the service answered {status}")),
+        detail=fields.get("detail") if fields else str(value),
+        hint=fields.get("hint"),
+        code=fields.get("code"),
+    )

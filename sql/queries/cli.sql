@@ -1,0 +1,36 @@
+-- What the command line asks (aerofn/cli), as the user of DATABASE_URL: a member of aerofn_admin.
+
+-- name: triggers
+SELECT name, kind, function, "schema", "table", events, "when", columns, run_as, max_attempts, enabled, created_at
+FROM aerofn.triggers ORDER BY name
+
+-- name: events
+-- $1 state or null, $2 function or null, $3 most rows
+SELECT id, function, "trigger", source, state, attempt, max_attempts, role, run_at,
+       errors -> -1 ->> 'message' AS reason, created_at, errors
+FROM aerofn.events
+WHERE ($1::text IS NULL OR state = $1) AND ($2::text IS NULL OR function = $2) ORDER BY id DESC LIMIT $3
+
+-- name: invocations
+-- $1 function or null, $2 status or null, $3 most rows
+SELECT id::text AS id, "timestamp", function, version, "trigger", event_id, attempt, status, duration_ms, cpu_ms,
+       memory_peak_mb, queries, role, user_id, error ->> 'message' AS reason, error, logs
+FROM aerofn.invocations
+WHERE ($1::text IS NULL OR function = $1) AND ($2::text IS NULL OR status = $2)
+ORDER BY "timestamp" DESC LIMIT $3
+
+-- name: register
+-- $1 name, $2 component, $3 timeout, $4 memory, $5 env, $6 roles, $7 run_as, $8 activate
+SELECT aerofn.register_function(
+  name => $1, wasm => $2, timeout_ms => $3, memory_mb => $4, env => $5, roles => $6, run_as => $7, activate => $8)
+
+-- name: version
+-- $1 function, $2 number
+SELECT function AS name, version, status, active, digest, error FROM aerofn.versions
+WHERE function = $1 AND version = $2
+
+-- name: replay
+SELECT aerofn.replay($1)
+
+-- name: discard
+SELECT aerofn.discard($1)

@@ -1,0 +1,99 @@
+"""The service as a process of its own, killed where it hurts."""
+
+import asyncio
+import os
+import signal
+import sys
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+REDUCE_STOCK = ROOT / "examples" / "reduce-stock" / "reduce-stock.wasm"
+
+
+@asynccontextmanager
+async def serving(url, cache):
+    """`aerofn serve` until the end of the block, or until the test kills it."""
+    environment = {
+        "PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "DATABASE_URL": url, "AEROFN_PORT": "0",
+        "AEROFN_CACHE_DIR": str(cache), "AEROFN_SHUTDOWN_GRACE_S": "5",
+    }  # fmt: skip
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "aerofn", "serve", env=environment, stdout=asyncio.subprocess.DEVNULL
+    )
+    try:
+        yield child
+    finally:
+        if child.returncode is None:
+            child.terminate()
+        await asyncio.wait_for(child.wait(), 20)
+
+
+async def until(conn, condition, seconds=20):
+    """Ask the database until a condition holds: what another process does has no signal here."""
+    async with asyncio.timeout(seconds):
+        while not await conn.fetchval(f"SELECT {condition}"):
+            await asyncio.sleep(0.05)
+
+
+@pytest.fixture
+async def shop(database):
+    conn = await database.connect()
+    await conn.execute(
+        """CREATE TABLE products (id int PRIMARY KEY, name text, stock int NOT NULL);
+        INSERT INTO products SELECT i, 'p' || i, 100000 FROM generate_series(1, 10) i;
+        CREATE TABLE orders (id bigserial PRIMARY KEY, product_id int, quantity int);
+        GRANT SELECT, UPDATE ON products TO service_role"""
+    )
+    await conn.execute("SELECT aerofn.register_function('reduce-stock', $1)", REDUCE_STOCK.read_bytes())
+    await conn.execute(
+        "SELECT aerofn.create_row_trigger('reduce-stock', 'orders', '{INSERT}', run_as => 'service_role')"
+    )
+    return conn
+
+
+ORDERS = "INSERT INTO orders (product_id, quantity) SELECT 1 + i % 10, 1 FROM generate_series(1, $1::int) i"
+TAKEN = "(SELECT sum(100000 - stock) FROM products)"
+DONE = "NOT EXISTS (SELECT FROM aerofn.events)"
+
+
+async def test_killed_between_insert_and_run(shop, database, tmp_path):
+    async with serving(database.url, tmp_path) as child:
+        await until(shop, "active_version IS NOT NULL FROM aerofn.functions")
+        child.send_signal(signal.SIGSTOP)  # so that it cannot be quicker than the kill
+        await shop.execute(ORDERS, 5)
+        child.kill()
+        await child.wait()
+    assert await shop.fetchval("SELECT count(*) FROM aerofn.events") == 5
+    assert await shop.fetchval(f"SELECT {TAKEN}") == 0
+    async with serving(database.url, tmp_path):
+        await until(shop, DONE)
+    assert await shop.fetchval(f"SELECT {TAKEN}") == 5
+
+
+async def test_killed_while_it_runs_loses_nothing_and_does_nothing_twice(shop, database, tmp_path):
+    async with serving(database.url, tmp_path) as child:
+        await until(shop, "active_version IS NOT NULL FROM aerofn.functions")
+        await shop.execute(ORDERS, 400)
+        await until(shop, f"{TAKEN} > 20")
+        child.kill()
+        await child.wait()
+    assert 0 < await shop.fetchval(f"SELECT {TAKEN}") <= 400
+    async with serving(database.url, tmp_path):
+        await until(shop, DONE)
+    assert await shop.fetchval(f"SELECT {TAKEN}") == 400
+
+
+async def test_sigterm_ends_in_order(shop, database, tmp_path):
+    async with serving(database.url, tmp_path) as child:
+        await until(shop, "active_version IS NOT NULL FROM aerofn.functions")
+        await shop.execute(ORDERS, 200)
+        await until(shop, f"{TAKEN} > 0")
+        child.terminate()
+        assert await asyncio.wait_for(child.wait(), 20) == 0
+    # What had not begun was given back: nothing is leased, nothing is lost.
+    assert await shop.fetchval("SELECT count(*) FROM aerofn.events WHERE state <> 'pending'") == 0
+    left = await shop.fetchval("SELECT count(*) FROM aerofn.events")
+    assert await shop.fetchval(f"SELECT {TAKEN}") == 200 - left
