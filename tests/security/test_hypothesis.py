@@ -15,7 +15,7 @@ ATOMS = st.sampled_from(["*", "1", "NULL", "owner", "title", "body", "'victim'",
     "run_sql('SELECT current_user')", "exec_sql('DEALLOCATE ALL')", "exec_sql('SET search_path=pg_temp')",
     "set_config('role','none',true)", "exec_sql('SET client_encoding=SJIS')"])  # fmt: skip
 WORDS = st.sampled_from(["SELECT", "FROM", "WHERE", "UNION ALL", "(", ")", ",", ";", "--", "/*", "*/", "AS x",
-    "WITH x AS", "LATERAL", "IN", "INSERT INTO", "UPDATE", "SET", "DELETE FROM", "RETURNING *", "VALUES", "RESET ROLE", "COMMIT",
+    "WITH x AS", "LATERAL", "IN", "INSERT INTO", "UPDATE", "SET", "DELETE FROM", "RETURNING *", "VALUES", "COMMIT",
     "$$", "E'\\'", "''", "'", "\\", "::", "U&"])  # fmt: skip
 SHAPED = st.builds(
     lambda columns, table, test: f"SELECT {', '.join(columns)} FROM {table} WHERE {test} IS NOT NULL",
