@@ -55,7 +55,7 @@ class Story:
         settings = self._place.settings()
         await self._prepare(settings)
         async with self._node(settings) as node, connected(self._place.url) as db:
-            version = ".".join(str(part) for part in db.get_server_version()[:2])
+            version = "{0.major}.{0.micro}".format(db.get_server_version())
             took = time.perf_counter() - began
             self._stage.note(
                 f"PostgreSQL {version} and one node, all below {self._place.directory}/ ({took:.1f} s)"

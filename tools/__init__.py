@@ -1,0 +1,1 @@
+"""What works on the repository itself: `make check` and the docs use it."""
