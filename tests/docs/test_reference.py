@@ -65,3 +65,13 @@ async def test_the_examples_run(database):
 )
 def test_the_pages_are_there(name):
     assert (ROOT / "docs" / f"{name}.md").stat().st_size > 500
+
+
+def test_every_error_code_is_described():
+    from aerofn import errors
+
+    text = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.AeroFnError)]
+    assert len(kinds) > 15
+    missing = [kind.code for kind in kinds if f"`{kind.code}`" not in text]
+    assert missing == []
