@@ -40,7 +40,7 @@ async def _migrate(settings: Settings, dry_run: bool) -> None:
     connection = await pool.connect(settings)
     try:
         if dry_run:
-            sys.stdout.write(await migration.dry_run(connection))
+            sys.stdout.write(await migration.dry_run(connection, settings))
             return
         report = await migration.migrate(connection, settings)
     finally:

@@ -1,0 +1,21 @@
+# AeroFn in a container: one process, not root, nothing to write but its cache.
+FROM python:3.13-slim AS build
+WORKDIR /src
+COPY pyproject.toml README.md LICENSE ./
+COPY aerofn aerofn
+COPY sql sql
+COPY wit wit
+COPY examples examples
+RUN pip install --no-cache-dir --prefix=/install .
+
+FROM python:3.13-slim
+COPY --from=build /install /usr/local
+RUN useradd --system --uid 10001 --home-dir /nonexistent aerofn \
+ && install -d -o aerofn -m 0700 /var/cache/aerofn
+USER aerofn
+ENV AEROFN_HOST=0.0.0.0 AEROFN_CACHE_DIR=/var/cache/aerofn PYTHONUNBUFFERED=1
+EXPOSE 8787
+HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \
+  CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8787/readyz', timeout=2)"]
+ENTRYPOINT ["aerofn"]
+CMD ["serve"]
