@@ -9,7 +9,6 @@ the engine maps on demand instead.
 
 import logging
 import mmap
-import mmap
 
 from wasmtime import Config, Engine
 
@@ -110,7 +109,9 @@ def running_engine(settings: RuntimeConfig) -> Engine:
 def _can_reserve(size: int) -> bool:
     """Whether the system gives that many addresses: wasmtime ends the process when it does not."""
     try:
-        mmap.mmap(-1, size + size // 64, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_NORESERVE, prot=0).close()
+        mmap.mmap(
+            -1, size + size // 64, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_NORESERVE, prot=0
+        ).close()
     except (OSError, OverflowError, ValueError):
         return False
     return True

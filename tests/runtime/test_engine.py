@@ -13,6 +13,8 @@ print(len(kept))
 
 
 def test_no_room_for_another_pool_is_a_warning_and_not_the_end(tmp_path):
-    ended = subprocess.run([sys.executable, "-c", THREE, str(tmp_path)], capture_output=True, text=True)
+    ended = subprocess.run(
+        [sys.executable, "-c", THREE, str(tmp_path)], capture_output=True, text=True, check=False
+    )
     assert (ended.returncode, ended.stdout.strip()) == (0, "3"), ended.stderr
     assert "mapping on demand" in ended.stderr
