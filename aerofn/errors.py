@@ -1,30 +1,30 @@
 """Every error AeroFn raises on purpose: one tree, each with a stable code and an HTTP status.
 
-    AeroFnError
-    ├── RequestError              the caller's request cannot be served as it stands
-    │   ├── InvalidRequest        400 invalid_request
-    │   ├── InvalidToken          401 invalid_token
-    │   ├── NotAllowed            403 not_allowed
-    │   ├── NotFound              404 not_found
-    │   ├── Conflict              409 conflict
-    │   ├── PayloadTooLarge       413 payload_too_large
-    │   ├── RateLimited           429 rate_limited        (retry can help)
-    │   └── Busy                  503 busy                (retry can help)
-    ├── DeployError               422 deploy_failed       the component cannot be a function
-    │   ├── InvalidComponent      422 invalid_component
-    │   └── CompileFailed         422 compile_failed
-    ├── InvocationError           the function ran and did not succeed
-    │   ├── FunctionError         500 function_error      it returned or threw an error
-    │   ├── Trap                  500 trap
-    │   ├── InvocationTimeout     504 timeout             (retry can help)
-    │   ├── MemoryLimitExceeded   500 memory_limit
-    │   ├── Cancelled             499 cancelled           (retry can help)
-    │   └── HostError             500 host_error          (retry can help) AeroFn's own fault
-    ├── QueryError                the SQL of a function failed; reaches the guest
-    ├── DatabaseUnavailable       503 database_unavailable (retry can help)
-    ├── LeaseLost                 409 lease_lost          another node runs this event now
-    ├── MigrationError            500 migration_failed
-    └── SettingsError             500 invalid_settings
+AeroFnError
+├── RequestError              the caller's request cannot be served as it stands
+│   ├── InvalidRequest        400 invalid_request
+│   ├── InvalidToken          401 invalid_token
+│   ├── NotAllowed            403 not_allowed
+│   ├── NotFound              404 not_found
+│   ├── Conflict              409 conflict
+│   ├── PayloadTooLarge       413 payload_too_large
+│   ├── RateLimited           429 rate_limited        (retry can help)
+│   └── Busy                  503 busy                (retry can help)
+├── DeployError               422 deploy_failed       the component cannot be a function
+│   ├── InvalidComponent      422 invalid_component
+│   └── CompileFailed         422 compile_failed
+├── InvocationError           the function ran and did not succeed
+│   ├── FunctionError         500 function_error      it returned or threw an error
+│   ├── Trap                  500 trap
+│   ├── InvocationTimeout     504 timeout             (retry can help)
+│   ├── MemoryLimitExceeded   500 memory_limit
+│   ├── Cancelled             499 cancelled           (retry can help)
+│   └── HostError             500 host_error          (retry can help) AeroFn's own fault
+├── QueryError                the SQL of a function failed; reaches the guest
+├── DatabaseUnavailable       503 database_unavailable (retry can help)
+├── LeaseLost                 409 lease_lost          another node runs this event now
+├── MigrationError            500 migration_failed
+└── SettingsError             500 invalid_settings
 """
 
 from typing import Any, ClassVar

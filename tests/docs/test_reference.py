@@ -71,7 +71,11 @@ def test_every_error_code_is_described():
     from aerofn import errors
 
     text = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
-    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.AeroFnError)]
+    kinds = [
+        kind
+        for kind in vars(errors).values()
+        if isinstance(kind, type) and issubclass(kind, errors.AeroFnError)
+    ]
     assert len(kinds) > 15
     missing = [kind.code for kind in kinds if f"`{kind.code}`" not in text]
     assert missing == []

@@ -1,7 +1,6 @@
 """Real guests and one real runtime for the whole session."""
 
 import hashlib
-import os
 import shutil
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -10,6 +9,8 @@ from pathlib import Path
 import pytest
 from sandbox_kit import GUESTS, ROOT, Sandbox
 
+from aerofn.build.node import find_node
+from aerofn.build.toolchain import ensure_toolchain
 from aerofn.runtime import Component, Runtime, RuntimeConfig
 
 
@@ -37,21 +38,8 @@ def js_component(source: Path) -> bytes:
 def _componentize() -> Path:
     if shutil.which("npm") is None:
         pytest.skip("JavaScript guests need Node and npm")
-    home = ROOT / ".aerofn" / "node"
-    modules = Path(os.environ.get("AEROFN_NODE_MODULES", home / "node_modules"))
-    if not (modules / "componentize-qjs").exists():
-        home.mkdir(parents=True, exist_ok=True)
-        install = [
-            "npm",
-            "install",
-            "--prefix",
-            str(home),
-            "--no-audit",
-            "--no-fund",
-            "componentize-qjs@0.4.5",
-        ]
-        subprocess.run(install, check=True, capture_output=True)
-    return modules / "componentize-qjs" / "cli.mjs"
+    toolchain = ensure_toolchain(find_node(), lambda _message: None)
+    return toolchain / "node_modules" / "componentize-qjs" / "cli.mjs"
 
 
 Make = Callable[..., Awaitable[Runtime]]
