@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 import msgspec
@@ -18,6 +18,7 @@ from aerofn.errors import AeroFnError, DatabaseUnavailable
 from aerofn.model import Event, GuestError, Outcome
 
 log = structlog.get_logger(__name__)
+_FIRST_PAUSE_S = 0.1
 _AHEAD = 3  # how many times the concurrency is leased before its turn
 
 
@@ -168,10 +169,27 @@ class Dispatcher:
     ) -> None:
         kept = {"attempt": event.attempt, "at": datetime.now(UTC).isoformat(), **fields}
         if event.depth > self._pace.max_depth or retry.is_final(event, outcome, error):
-            await self._queue.bury(lease, kept)
+            await self._surely(lambda: self._queue.bury(lease, kept))
             return
-        await self._queue.retry(lease, retry.delay(event), kept)
+        await self._surely(lambda: self._queue.retry(lease, retry.delay(event), kept))
         self.wake()  # so that its time is waited for
+
+    async def _surely(self, settle: Callable[[], Awaitable[None]]) -> None:
+        """Settle once the database answers: otherwise the event would stay leased until its lease ends.
+
+        Settling twice is harmless: the token is gone after the first time.
+        """
+        pause = _FIRST_PAUSE_S
+        while True:
+            try:
+                await settle()
+                return
+            except DatabaseUnavailable as error:
+                if self._stopping:
+                    raise
+                log.warning("an event cannot be settled yet", error=error.detail, retry_in_s=pause)
+            await asyncio.sleep(pause)
+            pause = min(self._pace.poll_s, pause * 2)
 
     async def _give_back(self, leases: list[Lease]) -> None:
         if leases:
