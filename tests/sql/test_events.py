@@ -1,0 +1,59 @@
+"""Settling is fenced: only who holds an event's lease can complete it, once."""
+
+import asyncpg
+import pytest
+
+from aerofn import sql
+
+QUERIES = sql.queries("events")
+COMPONENT = bytes.fromhex("0061736d0d000100")
+
+
+@pytest.fixture
+async def leased(database):
+    """A connection, and an event leased twice: by a node that went away, then by another."""
+    conn = await database.connect()
+    await conn.execute("SELECT aerofn.register_function('f', $1)", COMPONENT)
+    await conn.execute("SELECT aerofn.invoke('f')")
+    (old,) = await conn.fetch(QUERIES.lease, 1, 10, 60.0)
+    assert [row["state"] for row in await conn.fetch(QUERIES.reclaim)] == ["pending"]  # node 1 holds no lock
+    (new,) = await conn.fetch(QUERIES.lease, 2, 10, 60.0)
+    assert (old["id"], old["attempt"], new["attempt"]) == (new["id"], 1, 2)
+    return conn, old, new
+
+
+async def test_completing_with_a_lost_lease_rolls_the_effects_back(leased):
+    conn, old, new = leased
+    await conn.execute("CREATE TABLE effects (a int)")
+    with pytest.raises(asyncpg.PostgresError) as caught:
+        async with conn.transaction():
+            await conn.execute("INSERT INTO effects VALUES (1)")
+            await conn.execute("SELECT aerofn_internal.complete_event($1, $2)", old["id"], old["token"])
+    assert caught.value.sqlstate == "AF001"
+    assert await conn.fetchval("SELECT count(*) FROM effects") == 0
+    await conn.execute("SELECT aerofn_internal.complete_event($1, $2)", new["id"], new["token"])
+    assert await conn.fetchval("SELECT count(*) FROM aerofn.events") == 0
+
+
+async def test_a_lost_lease_settles_nothing(leased):
+    conn, old, _ = leased
+    assert await conn.fetch(QUERIES.complete, [old["id"]], [old["token"]]) == []
+    await conn.execute(QUERIES.retry, old["id"], old["token"], 0.0, "{}")
+    await conn.execute(QUERIES.bury, old["id"], old["token"], "{}")
+    await conn.execute(QUERIES.give_back, [old["id"]], [old["token"]])
+    row = await conn.fetchrow("SELECT state, attempt, node FROM aerofn.events")
+    assert tuple(row) == ("running", 2, 2)
+
+
+async def test_an_event_that_loses_its_node_every_time_is_dead_with_every_attempt_kept(database):
+    conn = await database.connect()
+    await conn.execute("SELECT aerofn.register_function('f', $1)", COMPONENT)
+    await conn.execute("SELECT aerofn.invoke('f', max_attempts => 2)")
+    for state in ("pending", "dead"):
+        assert len(await conn.fetch(QUERIES.lease, 1, 10, 60.0)) == 1
+        assert [row["state"] for row in await conn.fetch(QUERIES.reclaim)] == [state]
+    assert await conn.fetch(QUERIES.lease, 1, 10, 60.0) == []
+    assert (
+        await conn.fetchval("SELECT jsonb_path_query_array(errors, '$[*].attempt')::text FROM aerofn.events")
+        == "[1, 2]"
+    )
