@@ -36,7 +36,7 @@ from aerofn.settings import Settings, function_environment
 from aerofn.web.application import Ports, create
 
 log = structlog.get_logger(__name__)
-_COMPILE_CHECK_S = 30.0
+_COMPILE_CHECK_S = 2.0
 _START_S = 30.0
 
 
@@ -162,7 +162,7 @@ class Service:
             self.events, self.functions, self.invoker, lambda: self.listener.node, _pace(settings)
         )
         self.listener = Listener(settings, service_login, self.dispatcher.wake, self._registry_hint.set)
-        self.compiler = Compiler(self.runtime, self.functions)
+        self.compiler = Compiler(self.runtime, self.functions, lambda: self.listener.node)
         for name, role_pool in self._pools.items():
             self.metrics.pool_in_use(name, _in_use(role_pool))
         self.metrics.pool_in_use("service", _in_use(self._service_pool))

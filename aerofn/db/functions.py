@@ -99,9 +99,9 @@ class Functions:
             raise NotFound("the function was dropped")
         return wasm
 
-    async def lease_compile(self, seconds: float) -> Compile | None:
-        """Take on a version that waits to be compiled, for `seconds` at the longest."""
-        row = await self._database.fetchrow(_Q.lease_compile, seconds)
+    async def lease_compile(self, node: int, seconds: float) -> Compile | None:
+        """Take on a version that waits to be compiled, for `seconds` or as long as `node` lives."""
+        row = await self._database.fetchrow(_Q.lease_compile, seconds, node)
         return None if row is None else Compile(row["id"], row["digest"])
 
     async def compiled(self, version: int, problem: AeroFnError | None) -> None:

@@ -1,5 +1,7 @@
 """Compiles versions that were registered, whoever registered them, and says ready or failed."""
 
+from collections.abc import Callable
+
 import structlog
 
 from aerofn.db.functions import Compile
@@ -11,10 +13,15 @@ _LONGEST_S = 120.0
 
 
 class Compiler:
-    """Takes on what no other node compiles."""
+    """Takes on what no other node compiles.
 
-    def __init__(self, sandbox: Sandbox, versions: Versions) -> None:
+    Args:
+        node: this node's id while its lock is held, else None: then it takes on nothing.
+    """
+
+    def __init__(self, sandbox: Sandbox, versions: Versions, node: Callable[[], int | None]) -> None:
         self._sandbox = sandbox
+        self._node = node
         self._versions = versions
 
     async def run_all(self) -> None:
@@ -23,7 +30,10 @@ class Compiler:
         Raises:
             DatabaseUnavailable: try again later.
         """
-        while (taken := await self._versions.lease_compile(_LONGEST_S)) is not None:
+        while (node := self._node()) is not None:
+            taken = await self._versions.lease_compile(node, _LONGEST_S)
+            if taken is None:
+                return
             problem = await self._problem(taken)
             await self._versions.compiled(taken.version, problem)
             log.info("compiled", version=taken.version, problem=problem and problem.message)

@@ -49,7 +49,7 @@ class Versions(Protocol):
     """Versions to compile; see `aerofn.db.functions.Functions`."""
 
     async def component(self, digest: bytes) -> bytes: ...  # noqa: D102
-    async def lease_compile(self, seconds: float) -> Compile | None: ...  # noqa: D102
+    async def lease_compile(self, node: int, seconds: float) -> Compile | None: ...  # noqa: D102
     async def compiled(self, version: int, problem: AeroFnError | None) -> None: ...  # noqa: D102
 
 

@@ -257,7 +257,7 @@ BEGIN
     GRANT SELECT ON ALL TABLES IN SCHEMA aerofn_internal, aerofn TO %1$I;
     REVOKE ALL ON aerofn_internal.logins FROM %1$I;
     GRANT INSERT, UPDATE, DELETE ON aerofn_internal.events, aerofn_internal.nodes TO %1$I;
-    GRANT UPDATE (compile_until) ON aerofn_internal.versions TO %1$I;
+    GRANT UPDATE (compile_until, compiled_by) ON aerofn_internal.versions TO %1$I;
     GRANT INSERT ON aerofn_internal.invocations TO %1$I;
     GRANT USAGE ON SEQUENCE aerofn_internal.lease_tokens TO %1$I;
     GRANT EXECUTE ON FUNCTION aerofn_internal.compiled(int, jsonb), aerofn_internal.keep_partitions(interval) TO %1$I;

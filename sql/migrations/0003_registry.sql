@@ -32,6 +32,7 @@ CREATE TABLE aerofn_internal.versions (
   run_as text,
   activate boolean NOT NULL DEFAULT true,
   compile_until timestamptz,
+  compiled_by int,
   author text NOT NULL DEFAULT session_user,
   created_at timestamptz NOT NULL DEFAULT now(),
   UNIQUE (function_id, number)

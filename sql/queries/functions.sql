@@ -18,10 +18,11 @@ WHERE f.name = $1
 SELECT wasm FROM aerofn_internal.components WHERE digest = $1
 
 -- name: lease_compile
--- $1 seconds. One version to compile, which no other node compiles now.
-UPDATE aerofn_internal.versions SET compile_until = now() + make_interval(secs => $1)
+-- $1 seconds, $2 node. One version to compile, which no other node that lives compiles now.
+UPDATE aerofn_internal.versions SET compile_until = now() + make_interval(secs => $1), compiled_by = $2
 WHERE id = (SELECT v.id FROM aerofn_internal.versions v
-            WHERE v.status = 'compiling' AND coalesce(v.compile_until < now(), true)
+            WHERE v.status = 'compiling' AND (v.compile_until IS NULL OR v.compile_until < now()
+                OR v.compiled_by <> ALL (ARRAY(SELECT aerofn_internal.live_nodes())))
             ORDER BY v.id LIMIT 1 FOR UPDATE SKIP LOCKED)
 RETURNING id, digest
 

@@ -130,3 +130,12 @@ async def test_two_nodes_share_the_work_and_do_none_twice(shop, node_of):
     assert len(records.all) == 400
     assert await events(shop) == []
     assert await shop.fetchval("SELECT sum(100000 - stock) FROM products") == 400
+
+
+async def test_a_node_that_dies_while_compiling_leaves_the_version_to_others(shop, node_of):
+    # As a killed node leaves it: taken on for long, by a node whose lock nobody holds.
+    await shop.execute(
+        "UPDATE aerofn_internal.versions SET compile_until = now() + interval '1 hour', compiled_by = 2147483647"
+    )
+    async with node_of() as node:
+        assert (await node.functions.settled("reduce-stock", 1, 20)).status == "ready"
