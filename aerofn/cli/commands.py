@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -10,9 +11,11 @@ import typer
 from typer import Argument, Option
 
 from aerofn.cli.output import OK
+from aerofn.model import Outcome
 
 app = typer.Typer(
     help="Functions for your Postgres.",
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage or settings. All settings: docs/settings.md.",
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
@@ -23,8 +26,16 @@ AsJson = Annotated[bool, Option("--json", help="JSON for programs")]
 Url = Annotated[str | None, Option(envvar="AEROFN_URL", help="of the service", show_default=False)]
 Token = Annotated[str | None, Option(envvar="AEROFN_TOKEN", help="a JWT, else nobody's", show_default=False)]
 _LOCAL = "http://127.0.0.1:8787"
-_COMPILE_S = 90.0
 Limit = Annotated[int, Option(min=1, max=10_000, help="most rows")]
+
+
+class EventState(StrEnum):
+    """What an event can be that is not done."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    DEAD = "dead"
+    CANCELLED = "cancelled"
 
 
 @app.command()
@@ -34,7 +45,7 @@ def demo(
         int | None, Option(help="of the HTTP server; else a free one", show_default=False)
     ] = None,
 ) -> None:
-    """Show everything in a minute, on a PostgreSQL of its own below ./.aerofn/."""
+    """Show it all in a minute. It has a PostgreSQL of its own, below ./.aerofn/."""
     from aerofn.cli.demo import run  # noqa: PLC0415
 
     run(once=once, port=port)
@@ -62,7 +73,7 @@ def migrate(
         Option(help="take from PUBLIC what RLS does not survive (superusers)", show_default=False),
     ] = None,
 ) -> None:
-    """Install AeroFn's schema in a database, or bring it up to date."""
+    """Install the schema or update it."""
     from aerofn.cli import serving  # noqa: PLC0415
     from aerofn.settings import from_env  # noqa: PLC0415
 
@@ -71,7 +82,7 @@ def migrate(
 
 @app.command()
 def doctor(database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
-    """Look for what row-level security depends on in this database; exit code 1 when a promise does not hold."""
+    """Check what row-level security rests on. Exit code 1 when a promise does not hold in this database."""
     from aerofn.cli.doctor import doctor as run  # noqa: PLC0415
     from aerofn.settings import from_env  # noqa: PLC0415
 
@@ -107,9 +118,10 @@ def deploy(  # noqa: PLR0917  typer's options are the parameters
     ] = None,
     run_as: Annotated[str | None, Option(help="whom it acts as; else its caller", show_default=False)] = None,
     activate: Annotated[bool, Option(help="let it run once it is compiled")] = True,
+    wait: Annotated[float, Option(min=0, help="seconds for compiling, without a URL")] = 60.0,
     as_json: AsJson = False,
 ) -> None:
-    """Make a function's new version, through a service (--url) or else the database; waits until it is compiled."""
+    """Make a new version of a function. Over HTTP with --url, else by SQL; waits until it is compiled."""
     from aerofn.cli import deploying, output  # noqa: PLC0415
     from aerofn.cli.remote import Service  # noqa: PLC0415
 
@@ -121,7 +133,7 @@ def deploy(  # noqa: PLR0917  typer's options are the parameters
     if url is not None and database_url is None:
         made = asyncio.run(deploying.over_http(Service(url, token), name, wasm, options))
     else:
-        made = asyncio.run(deploying.through_database(database_url, name, wasm, options, _COMPILE_S))
+        made = asyncio.run(deploying.through_database(database_url, name, wasm, options, wait))
     if as_json:
         output.print_json(made)
     else:
@@ -135,7 +147,7 @@ def invoke(
     url: Url = None,
     token: Token = None,
 ) -> None:
-    """Invoke a function over HTTP and print its answer; exit code 1 unless it succeeded."""
+    """Invoke a function over HTTP. Prints its answer as JSON; exit code 1 unless it succeeded."""
     from aerofn.cli import output  # noqa: PLC0415
     from aerofn.cli.remote import Service  # noqa: PLC0415
 
@@ -148,7 +160,7 @@ def token(
     sub: Annotated[str | None, Option(help="the user's id", show_default=False)] = None,
     expires: Annotated[str, Option(help="from now: 15m, 1h, 30d")] = "1h",
 ) -> None:
-    """Print a JWT for development, signed with AEROFN_JWT_SECRET."""
+    """Print a JWT for development. It is signed with AEROFN_JWT_SECRET."""
     from aerofn.cli import tokens  # noqa: PLC0415
 
     print(tokens.token(os.environ, role, sub, expires))
@@ -172,15 +184,13 @@ def triggers(database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
 
 @app.command()
 def events(
-    state: Annotated[
-        str | None, Option(help="pending, running, dead or cancelled", show_default=False)
-    ] = None,
+    state: Annotated[EventState | None, Option(help="only in this state", show_default=False)] = None,
     function: Annotated[str | None, Option(help="only for this one", show_default=False)] = None,
     limit: Limit = 50,
     database_url: DatabaseUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the events that wait, run or were given up, newest first."""
+    """List events, newest first. They wait, run or were given up; those that are done are gone."""
     from aerofn.cli import listings  # noqa: PLC0415
 
     asyncio.run(listings.events(database_url, state=state, function=function, limit=limit, as_json=as_json))
@@ -189,7 +199,7 @@ def events(
 @app.command()
 def invocations(
     function: Annotated[str | None, Option(help="only of this one", show_default=False)] = None,
-    status: Annotated[str | None, Option(help="only with this outcome", show_default=False)] = None,
+    status: Annotated[Outcome | None, Option(help="only with this outcome", show_default=False)] = None,
     limit: Limit = 20,
     database_url: DatabaseUrl = None,
     as_json: AsJson = False,

@@ -20,6 +20,8 @@ STYLES = {
 }  # fmt: skip
 _WIDTH_OF_FILES = 160  # a table in a pipe or a file is not cut at a terminal's 80 columns
 
+_NUMBERS = (int, float, type(None))  # and not bool
+
 Row = Mapping[str, Any]
 
 
@@ -61,7 +63,7 @@ def print_rows(rows: Sequence[Row], columns: Mapping[str, str], *, as_json: bool
         return
     out = plain_table()
     for key, heading in columns.items():
-        number = all(isinstance(row[key], int | float | None) for row in rows)
+        number = all(type(row[key]) in _NUMBERS for row in rows)
         out.add_column(heading, justify="right" if number else "left", no_wrap=number)
     for row in rows:
         out.add_row(*(cell(row[key]) for key in columns))
@@ -77,6 +79,8 @@ def cell(value: Any) -> Text:
     """A value as people read it."""
     if value is None:
         return Text("–", QUIET)
+    if isinstance(value, bool):
+        return Text("yes" if value else "no")
     if isinstance(value, float):
         return Text(f"{value:.1f}" if value < 100 else f"{value:.0f}")
     if isinstance(value, datetime):

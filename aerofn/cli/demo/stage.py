@@ -31,12 +31,11 @@ class Stage:
             Text.assemble((f"AeroFn {__version__}", f"bold {_ACCENT}"), "  functions for your Postgres")
         )
 
-    def step(self, title: str, *explanation: str) -> None:
+    def step(self, title: str, explanation: str) -> None:
         """Begin the next step."""
         self._steps += 1
-        self._out.print(Text.assemble((f"\n{self._steps}  ", f"bold {_ACCENT}"), (title, "bold")))
-        for line in explanation:
-            self.note(line)
+        number = (f"\n{self._steps}  ", f"bold {_ACCENT}")
+        self._out.print(Text.assemble(number, (title, "bold"), (f"   {explanation}", QUIET)), soft_wrap=True)
 
     def note(self, line: str) -> None:
         """A few words of explanation."""
@@ -120,15 +119,17 @@ class Stage:
 
     def _code(self, language: str, text: str) -> None:
         self._out.print()
-        for line in Syntax("", language, theme="ansi_dark").highlight(text.strip()).split():
-            self._line(line)
+        colours = Syntax("", language, theme="ansi_dark")
+        for line in text.strip().splitlines():
+            # psql's own commands are no SQL.
+            self._line(Text(line) if line.startswith("\\") else colours.highlight(line).split()[0])
         self._out.print()
 
     def _line(self, line: Text) -> None:
         self._out.print(Text(_INDENT).append_text(line), soft_wrap=True)
 
     def _table(self, table: Table) -> None:
-        self._out.print(Padding(table, (0, 0, 0, len(_INDENT))))
+        self._out.print(Padding(table, (0, 0, 0, len(_INDENT)), expand=False))
 
 
 def _status(record: Record) -> Text:

@@ -14,11 +14,10 @@ from aerofn.cli.connection import connected
 from aerofn.cli.demo.call import Call
 from aerofn.cli.demo.place import STORY, Place
 from aerofn.cli.demo.stage import Stage
-from aerofn.cli.demo.watch import Watch
+from aerofn.cli.demo.watch import Seen, Watch
 from aerofn.db.migrate import migrate
 from aerofn.db.pool import Connection
 from aerofn.errors import AeroFnError, Conflict
-from aerofn.model import Record
 from aerofn.settings import Settings
 from aerofn.sql import share
 
@@ -43,6 +42,7 @@ class Story:
         self._place = place
         self._stage = stage
         self._watch = Watch()
+        self._waits: dict[str, float] = {}
         self.told = False
 
     async def tell(self, *, once: bool) -> None:
@@ -62,9 +62,9 @@ class Story:
             )
             await self._register(node.service, db)
             await self._attach(db)
-            committed = await self._order(node.service, db)
-            await self._call(node.url, db)
-            self._look(committed)
+            await self._order(node.service, db)
+            await self._call(node.url)
+            self._look()
             self.told = True
             if not once:
                 await self._serve(node.url)
@@ -121,48 +121,56 @@ class Story:
         self._stage.step(
             "Attach it to a table", "for every new order, with the rights of service_role and no others"
         )
-        self._stage.sql(f"{STORY.attach};")
-        await db.execute(STORY.attach)
+        self._stage.sql(f"{STORY.grant};", f"{STORY.attach};")
+        await db.execute(STORY.grant)
+        self._stage.good(f"trigger {await db.fetchval(STORY.attach)}")
 
-    async def _order(self, service: Service, db: Connection) -> float:
-        """Insert orders and wait for what they cause; the time of the commit."""
+    async def _order(self, service: Service, db: Connection) -> None:
+        """Insert orders, wait for what they cause, and show it."""
         self._stage.step("Insert orders", "plain SQL: the events are part of the same transaction")
-        self._stage.sql(f"{STORY.order};")
         before = await db.fetch(STORY.products)
-        await db.execute(STORY.order)
-        committed = time.time()
-        await self._watch.until(NAME, "row", 3, WAIT_S)
+        await self._insert(db, STORY.order, 3)
         await service.dispatcher.idle()
         after = await db.fetch(STORY.products)
         self._stage.stock([(row["name"], row["stock"]) for row in before], [row["stock"] for row in after])
-        [dead] = await db.fetch(STORY.dead)
+        dead = await db.fetchrow(STORY.dead)
+        if dead is None:
+            raise AeroFnError("the order that is too large was not refused")
         self._stage.answer(False, dead["errors"][-1]["message"])
         self._stage.note(
-            f"It wrote nothing, and its event is kept: SELECT aerofn.replay({dead['id']}) runs it again."
+            f"It wrote nothing. Its event is kept: SELECT aerofn.replay({dead['id']}) runs it again."
         )
-        return committed
-
-    async def _call(self, url: str, db: Connection) -> None:
-        self._stage.step(
-            "Call it over HTTP", "as a user with a token: role authenticated, who was granted the same"
+        [again] = await self._insert(db, STORY.order_again, 1)
+        self._stage.good(
+            f"the stock is right {self._waits[again.record.id] + again.record.duration_ms:.1f} ms after the commit, "
+            "with connections open and the SQL known"
         )
-        await db.execute(STORY.allow)
-        self._stage.shell(f". {self._place.environment}")
-        for call in (
-            Call(NAME, {"product_id": 1, "quantity": 3}, "alice"),
-            Call(NAME, {"product_id": 1, "quantity": 3}),
-        ):
-            self._stage.shell(call.curl)
-            self._stage.answer(call.sub is not None, await call.answer(self._place, url))
 
-    def _look(self, committed: float) -> None:
-        rows: list[tuple[Record, float | None]] = []
-        for seen in self._watch.seen:
-            waited = (seen.began - committed) * 1000 if seen.record.trigger == "row" else None
-            rows.append((seen.record, waited))
+    async def _insert(self, db: Connection, statement: str, number: int) -> list[Seen]:
+        """Insert; the invocations that come of it, with the time from commit to start noted for each."""
+        self._stage.sql(f"{statement};")
+        known = len(self._waits)
+        await db.execute(statement)
+        committed = time.time()
+        seen = (await self._watch.until(NAME, "row", known + number, WAIT_S))[known:]
+        self._waits |= {one.record.id: max(0.0, one.began - committed) * 1000 for one in seen}
+        return seen
+
+    async def _call(self, url: str) -> None:
+        self._stage.step("Call it over HTTP", "as alice, with a token: role authenticated, granted above")
+        call = Call(NAME, {"product_id": 1, "quantity": 3}, "alice")
+        self._stage.shell(f". {self._place.environment}\n{call.curl}")
+        self._stage.answer(True, await call.answer(self._place, url))
+        self._stage.blank()
+        self._stage.note("and without a token: role anon, to whom nothing was granted")
+        call = call._replace(sub=None)
+        self._stage.shell(call.curl)
+        self._stage.answer(False, await call.answer(self._place, url))
+
+    def _look(self) -> None:
         self._stage.step("Look at what ran", "kept in aerofn.invocations; or: aerofn invocations")
         self._stage.blank()
-        self._stage.runs(rows)
+        self._stage.runs([(one.record, self._waits.get(one.record.id)) for one in self._watch.seen])
 
     async def _serve(self, url: str) -> None:
         self._stage.step("Go on by yourself", "in another terminal, here:")

@@ -32,18 +32,21 @@ REVOKE ALL ON products, orders FROM anon, authenticated, service_role
 -- name: register
 SELECT aerofn.register_function('reduce-stock', {wasm})
 
+-- name: grant
+GRANT SELECT, UPDATE ON products TO service_role, authenticated
+
 -- name: attach
-GRANT SELECT, UPDATE ON products TO service_role;
 SELECT aerofn.create_row_trigger('reduce-stock', 'orders', '{INSERT}', run_as => 'service_role')
 
 -- name: order
 INSERT INTO orders (product_id, quantity) VALUES (1, 2), (2, 1), (3, 5)
 
--- name: allow
-GRANT SELECT, UPDATE ON products TO authenticated
+-- name: order_again
+INSERT INTO orders (product_id, quantity) VALUES (2, 1)
 
 -- name: products
 SELECT id, name, stock FROM products WHERE id <= 3 ORDER BY id
 
 -- name: dead
 SELECT id, errors FROM aerofn.events WHERE state = 'dead' AND function = 'reduce-stock'
+ORDER BY id LIMIT 1
