@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import msgspec
-from wasmtime import Engine
 
 from aerofn.errors import HostError, InvalidComponent
 from aerofn.runtime import ffi
@@ -17,6 +16,7 @@ from aerofn.runtime.anatomy import Anatomy
 from aerofn.runtime.compiler import Compiler
 from aerofn.runtime.config import MAX_CORE_INSTANCES, MAX_MEMORIES, MAX_TABLES, RuntimeConfig
 from aerofn.runtime.surgery import PAGES_EXPORT
+from aerofn.runtime.tier import Tier
 from aerofn.runtime.vault import Vault
 
 _log = logging.getLogger("aerofn.runtime")
@@ -26,19 +26,15 @@ class CannotLoad(Exception):
     """Wasmtime does not take a file of machine code."""
 
 
-class Component:
-    """Machine code ready to run. Freed when the last run that holds it is over."""
+class Code:
+    """A component's machine code as one tier's engine has it."""
 
-    __slots__ = ("_engine", "anatomy", "at", "digest", "engine_at", "handle_at", "heat", "pages_at")
+    __slots__ = ("_tier", "at", "handle_at", "pages_at")
 
-    def __init__(self, engine: Engine, digest: bytes, path: Path, anatomy: Anatomy) -> None:
+    def __init__(self, tier: Tier, path: Path, anatomy: Anatomy) -> None:
         self.at = self.handle_at = self.pages_at = 0
-        self.digest = digest
-        self.anatomy = anatomy
-        self.heat = 0  # how often its runs outlasted their first slice lately
-        self._engine = engine  # outlives the code
-        self.engine_at = ffi.address_of(engine.ptr())
-        self.at = _deserialize(self.engine_at, path)
+        self._tier = tier  # its engine outlives the code
+        self.at = _deserialize(tier.engine_at, path)
         self.handle_at = ffi.get_export_index(self.at, None, b"handle", 6)
         if anatomy.tells_pages:
             self.pages_at = ffi.get_export_index(self.at, None, PAGES_EXPORT, len(PAGES_EXPORT))
@@ -49,6 +45,26 @@ class Component:
                 ffi.export_index_delete(index)
         if self.at:
             ffi.component_delete(self.at)
+
+
+class Component:
+    """A compiled component, ready to run. Freed when the last run that holds it is over."""
+
+    __slots__ = ("_codes", "_path", "anatomy", "digest", "heat")
+
+    def __init__(self, tier: Tier, digest: bytes, path: Path, anatomy: Anatomy) -> None:
+        self.digest = digest
+        self.anatomy = anatomy
+        self.heat = 0  # how often its runs outlasted their first slice lately
+        self._path = path
+        self._codes = {tier.name: Code(tier, path, anatomy)}
+
+    def code(self, tier: Tier) -> Code:
+        """The code for `tier`, loaded when first needed: a millisecond, for only crowds need the second tier."""
+        code = self._codes.get(tier.name)
+        if code is None:
+            code = self._codes[tier.name] = Code(tier, self._path, self.anatomy)
+        return code
 
 
 def _deserialize(engine_at: int, path: Path) -> int:
@@ -62,8 +78,8 @@ def _deserialize(engine_at: int, path: Path) -> int:
 class Components:
     """All components of one runtime."""
 
-    def __init__(self, engine: Engine, config: RuntimeConfig) -> None:
-        self._engine = engine
+    def __init__(self, tier: Tier, config: RuntimeConfig) -> None:
+        self._tier = tier
         self._config = config
         self._vault = Vault(config.cache_dir)
         self._compiler = Compiler(config)
@@ -118,7 +134,7 @@ class Components:
             return None
         path, text = found
         try:
-            return Component(self._engine, digest, path, msgspec.json.decode(text, type=Anatomy))
+            return Component(self._tier, digest, path, msgspec.json.decode(text, type=Anatomy))
         except (CannotLoad, msgspec.DecodeError) as error:
             _log.warning("the compiled component %s cannot be loaded: %s", digest.hex(), error)
             return None

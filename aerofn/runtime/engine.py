@@ -1,4 +1,4 @@
-"""The one wasmtime engine of a process: what guests may use, how they are stopped, where they live.
+"""Wasmtime engines: what guests may use, how they are stopped, where they live.
 
 Memory comes from wasmtime's pooling allocator: measured with 10,000 JavaScript invocations in flight it
 takes the same real memory as mapping each on demand (2.0 GB), but 8 % less time an invocation, 40 % less
@@ -18,20 +18,17 @@ from aerofn.runtime.config import (
     MAX_MEMORIES,
     MAX_TABLE_ELEMENTS,
     MAX_TABLES,
-    RuntimeConfig,
 )
 
 WASM_STACK = 512 << 10
 FIBER_STACK = 1 << 20
-KEPT_MEMORY = 4 << 20  # of each memory slot that was ever used; what fewer bytes were touched, fewer are kept
-KEPT_TABLE = 64 << 10
 RESERVED = 4 << 30  # addresses of each memory
 MEMORIES_PER_SLOT = 2
 # two memories with their guards, four tables, a stack, and to spare
-SLOT_ADDRESSES = 2 * ((4 << 30) + (64 << 20)) + (16 << 20)
-_RESERVE_ONLY = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
-
+SLOT_ADDRESSES = MEMORIES_PER_SLOT * (RESERVED + (64 << 20)) + (16 << 20)
 MAP_NORESERVE = 0x4000  # Linux; the mmap module names it from Python 3.13 on
+_RESERVE_ONLY = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_NORESERVE
+
 _log = logging.getLogger("aerofn.runtime")
 
 
@@ -52,9 +49,8 @@ def _code_config() -> Config:
     return config
 
 
-def _pool(config: Config, settings: RuntimeConfig) -> None:
-    """Let guests live in slots of one reservation, `max_instances` of them."""
-    slots = settings.max_instances
+def _pool(config: Config, slots: int, kept_memory: int, kept_table: int) -> None:
+    """Let guests live in the slots of one reservation."""
     values = {
         "total_component_instances": slots,
         "total_stacks": slots,
@@ -70,10 +66,8 @@ def _pool(config: Config, settings: RuntimeConfig) -> None:
         "max_tables_per_module": MAX_TABLES,
         "max_memory_size": RESERVED,
         "table_elements": MAX_TABLE_ELEMENTS,
-        # A slot's dirty pages up to here are put back to their first state instead of being unmapped: a
-        # JavaScript sandbox takes 0.24 ms so, and 0.43 ms with the page faults.
-        "linear_memory_keep_resident": KEPT_MEMORY,
-        "table_keep_resident": KEPT_TABLE,
+        "linear_memory_keep_resident": kept_memory,
+        "table_keep_resident": kept_table,
     }
     pooling = ffi.pooling_new()
     for name, value in values.items():
@@ -87,31 +81,20 @@ def compiling_engine() -> Engine:
     return Engine(_code_config())
 
 
-def _has_room(slots: int) -> bool:
-    """Whether the system grants the pool's addresses: wasmtime aborts the process where it does not."""
-    try:
-        mmap.mmap(-1, slots * SLOT_ADDRESSES, flags=_RESERVE_ONLY, prot=0).close()
-    except (OSError, OverflowError):
-        return False
-    return True
-
-
-def running_engine(settings: RuntimeConfig) -> Engine:
-    """The engine of a service, with room for `settings.max_instances` invocations."""
+def running_engine(slots: int, kept_memory: int, kept_table: int) -> Engine:
+    """An engine with room for `slots` guests, which keeps so many touched bytes of each memory and table."""
     config = _code_config()
-    if _can_reserve(settings.max_instances * MEMORIES_PER_SLOT * RESERVED):
-        _pool(config, settings)
+    if _can_reserve(slots * SLOT_ADDRESSES):
+        _pool(config, slots, kept_memory, kept_table)
     else:
-        _log.warning("mapping on demand: no address space for %d slots", settings.max_instances)
+        _log.warning("mapping on demand: no address space for %d slots", slots)
     return Engine(config)
 
 
 def _can_reserve(size: int) -> bool:
     """Whether the system gives that many addresses: wasmtime ends the process when it does not."""
     try:
-        mmap.mmap(
-            -1, size + size // 64, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_NORESERVE, prot=0
-        ).close()
+        mmap.mmap(-1, size, flags=_RESERVE_ONLY, prot=0).close()
     except (OSError, OverflowError, ValueError):
         return False
     return True

@@ -18,6 +18,7 @@ from aerofn.runtime.surgery import PAGE
 
 if TYPE_CHECKING:
     from aerofn.runtime.components import Component
+    from aerofn.runtime.tier import Tier
 
 MAX_PENDING_ASKS = 256  # an async guest may have several host calls under way
 
@@ -48,13 +49,14 @@ class Fiber:
     """A guest's run, from its store's making to its release."""
 
     __slots__ = (
-        "_asks", "_block", "_component", "_context", "_event", "_future", "_number", "_phase", "_store",
+        "_anatomy", "_asks", "_block", "_code", "_context", "_event", "_future", "_number", "_phase", "_store",
+        "_tier",
         "cpu_ns", "failure", "fault_error", "finished", "host", "host_calls", "last_poll_ns",
         "memory_peak",
     )  # fmt: skip
 
     def __init__(
-        self, component: "Component", linker_at: int, event: bytes, host: Host, limits: Limits
+        self, component: "Component", tier: "Tier", event: bytes, host: Host, limits: Limits
     ) -> None:
         self.host = host
         self.host_calls = 0
@@ -64,19 +66,21 @@ class Fiber:
         self.failure: str | None = None  # wasmtime's account of a trap
         self.fault_error: BaseException | None = None  # what the host raised
         self._asks: deque[Ask] = deque()
-        self._component = component
+        self._anatomy = component.anatomy
+        self._code = code = component.code(tier)
+        self._tier = tier
         self._event = event
         self._phase = _INSTANTIATING
         self.memory_peak: int | None = None  # bytes; known when the guest came to its end
         self._number = linker.enter(self)
-        self._store = ffi.store_new(component.engine_at, self._number, None)
+        self._store = ffi.store_new(tier.engine_at, self._number, None)
         self._context = context = ffi.store_context(self._store)
-        self._confine(component, limits)
+        self._confine(limits)
         self._block = block = _frames.pop() if _frames else _Block()
-        self._future = ffi.instantiate_async(linker_at, context, component.at, block.instance, block.error_at)
+        self._future = ffi.instantiate_async(tier.linker_at, context, code.at, block.instance, block.error_at)
 
-    def _confine(self, component: "Component", limits: Limits) -> None:
-        anatomy = component.anatomy
+    def _confine(self, limits: Limits) -> None:
+        anatomy = self._anatomy
         memory = anatomy.memory_size(limits.memory_mb << 20)
         ffi.store_limiter(
             self._store, memory, MAX_TABLE_ELEMENTS, MAX_INSTANCES, MAX_TABLES, anatomy.memories
@@ -131,7 +135,7 @@ class Fiber:
         failed = self._failed()
         if self._phase == _INSTANTIATING and not failed:
             self._begin_call()
-        elif self._phase == _CALLING and not failed and self._component.pages_at:
+        elif self._phase == _CALLING and not failed and self._code.pages_at:
             self._begin_measuring()
         else:
             if self._phase == _MEASURING:
@@ -143,7 +147,7 @@ class Fiber:
         block, context = self._block, self._context
         self._phase = _CALLING
         ffi.put_string(block.frame.argument, block.argument, self._event)
-        ffi.instance_get_func(block.instance, context, self._component.handle_at, block.function)
+        ffi.instance_get_func(block.instance, context, self._code.handle_at, block.function)
         self._future = ffi.func_call_async(
             block.function, context, block.argument, 1, block.result, 1, block.error_at
         )
@@ -151,14 +155,14 @@ class Fiber:
     def _begin_measuring(self) -> None:
         block, context = self._block, self._context
         self._phase = _MEASURING
-        ffi.instance_get_func(block.instance, context, self._component.pages_at, block.function)
+        ffi.instance_get_func(block.instance, context, self._code.pages_at, block.function)
         self._future = ffi.func_call_async(block.function, context, None, 0, block.pages, 1, block.error_at)
 
     def _measured(self) -> None:
         self.failure = None  # the guest had already succeeded
         pages = self._block.frame.pages
         if pages.kind == ffi.KIND_U32:
-            self.memory_peak = pages.of.u32 * PAGE + self._component.anatomy.static_bytes
+            self.memory_peak = pages.of.u32 * PAGE + self._anatomy.static_bytes
             pages.kind = 0
 
     def _failed(self) -> bool:
@@ -201,4 +205,5 @@ class Fiber:
             frame.argument.kind = frame.result.kind = 0
         ffi.store_delete(self._store)
         linker.leave(self._number)
+        self._tier.give_back()
         _frames.append(block)

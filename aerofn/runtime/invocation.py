@@ -11,6 +11,7 @@ from aerofn.runtime.components import Component
 from aerofn.runtime.fiber import Fiber
 from aerofn.runtime.host import Host
 from aerofn.runtime.linker import Ask
+from aerofn.runtime.tier import Tier
 
 if TYPE_CHECKING:
     from aerofn.runtime.runtime import Runtime
@@ -33,7 +34,14 @@ class Invocation:
     )  # fmt: skip
 
     def __init__(
-        self, runtime: "Runtime", component: Component, event: bytes, host: Host, limits: Limits
+        self,
+        runtime: "Runtime",
+        tier: Tier,
+        component: Component,
+        event: bytes,
+        *,
+        host: Host,
+        limits: Limits,
     ) -> None:
         self._loop = runtime.loop
         self._turns = runtime.turns
@@ -50,7 +58,7 @@ class Invocation:
         self._expired = False
         self._cancelling = 0
         self._deadline = self._loop.time() + limits.timeout_ms / 1000
-        self._fiber = Fiber(component, runtime.linker_at, event, host, limits)
+        self._fiber = Fiber(component, tier, event, host, limits)
 
     async def run(self) -> Run:
         """Drive the guest to its end; raises only CancelledError."""

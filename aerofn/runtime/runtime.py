@@ -9,21 +9,22 @@ returns, and no thread is inside it any more.
 import asyncio
 import enum
 import hashlib
+import logging
 import sys
 from collections.abc import Awaitable, Callable
 
 from aerofn.errors import HostError
-from aerofn.model import Limits, Run
-from aerofn.runtime import ffi
-from aerofn.runtime.components import Component, Components
+from aerofn.model import GuestError, Limits, Outcome, Run, Usage
+from aerofn.runtime.components import CannotLoad, Component, Components
 from aerofn.runtime.config import RuntimeConfig
-from aerofn.runtime.engine import running_engine
 from aerofn.runtime.host import Host
 from aerofn.runtime.invocation import Invocation
-from aerofn.runtime.linker import linker_for
 from aerofn.runtime.ticker import Ticker
+from aerofn.runtime.tier import Tiers
 from aerofn.runtime.turns import Turns
 from aerofn.runtime.workers import Workers
+
+_log = logging.getLogger("aerofn.runtime")
 
 
 def refuse_python(version: tuple[int, ...]) -> None:
@@ -46,10 +47,8 @@ class Runtime:
     def __init__(self, config: RuntimeConfig) -> None:
         refuse_python(sys.version_info[:3])
         self.config = config
-        self._engine = running_engine(config)
-        self._linker = linker_for(self._engine)
-        self.linker_at = ffi.address_of(self._linker.ptr())
-        self._components = Components(self._engine, config)
+        self._tiers = Tiers(config.max_instances)
+        self._components = Components(self._tiers.warm, config)
         self._state = State.NEW
         self.running = 0
 
@@ -57,7 +56,7 @@ class Runtime:
         if self._state is State.CLOSED:
             raise HostError("The runtime is closed.")
         self.loop = asyncio.get_running_loop()
-        self.ticker = Ticker(ffi.address_of(self._engine.ptr()), self.config.slice_ms)
+        self.ticker = Ticker(self._tiers.tick(), self.config.slice_ms)
         self.workers = Workers(self.config.worker_threads, self.loop)
         self.turns = Turns(self.loop, self.config.slice_ms)
         self._state = State.RUNNING
@@ -95,13 +94,23 @@ class Runtime:
         """Run one invocation in a fresh sandbox.
 
         Whatever the guest does is told by the returned `Run`; a `host` that raises is the outcome
-        `host_error`, with the exception in the log. Cancelling the task kills the guest.
+        `host_error`, with the exception in the log, and so is a node without a free sandbox. Cancelling
+        the task kills the guest.
         """
         if self._state is not State.RUNNING:
             self._start()
+        tier = self._tiers.take()
+        if tier is None:
+            return _refused(event, f"All {self.config.max_instances} sandboxes of this node are in use.")
+        try:
+            invocation = Invocation(self, tier, component, event, host=host, limits=limits)
+        except CannotLoad as error:
+            tier.give_back()
+            _log.error("a compiled component has gone from the cache directory: %s", error)
+            return _refused(event, "AeroFn failed to start the function.")
         self.running += 1
         try:
-            return await Invocation(self, component, event, host, limits).run()
+            return await invocation.run()
         finally:
             self.running -= 1
 
@@ -112,6 +121,11 @@ class Runtime:
         if before is State.RUNNING:
             await asyncio.to_thread(self.workers.close)
             await asyncio.to_thread(self.ticker.close)
+
+
+def _refused(event: bytes, message: str) -> Run:
+    usage = Usage(wall_ms=0, cpu_ms=0, memory_peak=None, bytes_in=len(event), bytes_out=0, host_calls=0)
+    return Run(Outcome.HOST_ERROR, None, GuestError(message, name="HostError"), usage)
 
 
 def _digest(wasm: bytes) -> bytes:

@@ -2,23 +2,21 @@
 
 import threading
 import time
-
-from aerofn.runtime import ffi
+from collections.abc import Callable
 
 IDLE_TICKS = 20  # how long it keeps ticking after the last poll: parking and waking are not free
 
 
 class Ticker:
-    """Advances an engine's epoch every `slice_ms` while `touch` is being called."""
+    """Calls `advance` (which ends slices) every `slice_ms` while `touch` is being called."""
 
-    def __init__(self, engine_at: int, slice_ms: int) -> None:
-        self._engine_at = engine_at
+    def __init__(self, advance: Callable[[], None], slice_ms: int) -> None:
+        self._advance = advance
         self._seconds = slice_ms / 1000
         self._touched = False
         self._parked = True
         self._wake = threading.Event()
         self._closed = False
-        self._busy = 0
         self._thread = threading.Thread(target=self._run, name="aerofn-ticker", daemon=True)
         self._thread.start()
 
@@ -38,7 +36,7 @@ class Ticker:
         idle = 0
         while not self._closed:
             time.sleep(self._seconds)
-            ffi.increment_epoch(self._engine_at)
+            self._advance()
             idle = 0 if self._touched else idle + 1
             self._touched = False
             if idle > IDLE_TICKS:

@@ -1,0 +1,70 @@
+"""Where sandboxes live: a few warm slots, and many cold ones behind them.
+
+A slot that keeps the pages its last guest touched (put back to their first state, not unmapped) saves the
+next guest's page faults: measured, a JavaScript sandbox takes 0.25 ms instead of 0.45. But kept pages stay
+for good: 10,000 such slots held 17 GB after one crowded moment. So only `WARM_SLOTS` keep theirs; runs take
+those first, and beyond them slots that give everything back.
+"""
+
+from collections.abc import Callable
+
+from aerofn.runtime import ffi
+from aerofn.runtime.engine import running_engine
+from aerofn.runtime.linker import linker_for
+
+WARM_SLOTS = 64
+KEPT_MEMORY = 2 << 20  # of each memory, if touched: all that a JavaScript guest of usual size touches
+KEPT_TABLE = 64 << 10
+
+
+class Tier:
+    """An engine with its pool of slots, and its linker.
+
+    Machine code is shared as a file, but each engine loads it for itself.
+    """
+
+    def __init__(self, slots: int, *, warm: bool) -> None:
+        self.name = "warm" if warm else "cold"
+        self._engine = running_engine(slots, KEPT_MEMORY if warm else 0, KEPT_TABLE if warm else 0)
+        self._linker = linker_for(self._engine)
+        self.engine_at = ffi.address_of(self._engine.ptr())
+        self.linker_at = ffi.address_of(self._linker.ptr())
+        # one token for each slot: taking and giving back are atomic, on whatever thread a run is released
+        self._free = [None] * slots
+
+    def take(self) -> bool:
+        """Take a slot, if there is one."""
+        try:
+            self._free.pop()
+        except IndexError:
+            return False
+        return True
+
+    def give_back(self) -> None:
+        """A run's memory is freed."""
+        self._free.append(None)
+
+
+class Tiers:
+    """The warm tier and the cold one."""
+
+    def __init__(self, max_instances: int) -> None:
+        warm = min(WARM_SLOTS, max_instances)
+        self.warm = Tier(warm, warm=True)
+        self.cold = Tier(max_instances, warm=False)
+
+    def take(self) -> Tier | None:
+        """The tier to run in, a slot of it taken; None if all are in use."""
+        if self.warm.take():
+            return self.warm
+        return self.cold if self.cold.take() else None
+
+    def tick(self) -> Callable[[], None]:
+        """What ends the slices of all running guests."""
+        warm, cold, increment = self.warm.engine_at, self.cold.engine_at, ffi.increment_epoch
+
+        def advance() -> None:
+            increment(warm)
+            increment(cold)
+
+        return advance
