@@ -4,7 +4,7 @@ MAKEFLAGS += --no-print-directory
 .PHONY: help demo install test check format bench soak clean
 
 PY := .venv/bin/python
-BENCHES := events rls runtime http
+BENCHES := rls runtime http
 # The version of PostgreSQL for `make test`; the embedded one if not set.
 PG ?=
 export PG
@@ -30,13 +30,14 @@ check: .venv/.dev ## Style, types, import layers, SQL
 format: .venv/.dev ## Put the code into the project's style
 	@.venv/bin/ruff check --quiet --fix-only . && .venv/bin/ruff format .
 
-bench: $(BENCHES:%=bench-%) ## All benchmarks: bench-events, bench-rls, bench-runtime, bench-http
+bench: $(BENCHES:%=bench-%) ## All benchmarks: bench-rls, bench-runtime, bench-http
 
 bench-%: .venv/.dev
 	@test -f bench/$*.py || { echo "there is no bench/$*.py" >&2; exit 1; }
 	@echo "bench/$*.py" >&2; $(PY) -m bench.$* $(ARGS)
 
-soak: bench-soak ## Hours under load, with nodes killed at random
+soak: .venv/.dev ## Effects exactly once, at length: nodes killed and paused, PostgreSQL restarted; SEED=n
+	@CHAOS_EVENTS=5000 CHAOS_SEED=$(or $(SEED),1) $(PY) -m pytest tests/chaos --timeout 1800 $(ARGS)
 
 clean: ## Stop embedded servers; delete them, the .venv and all caches
 	@test ! -x $(PY) || for d in .aerofn/*/; do test ! -d "$$d" || $(PY) -m aerofn.db.embedded "$$d"; done

@@ -50,6 +50,8 @@ class Dispatcher:
         self._running: set[asyncio.Task[None]] = set()
         self._wakeup = asyncio.Event()
         self._stopping = False
+        self._leases_no_more = asyncio.Event()
+        self._leases_no_more.set()
 
     @property
     def running(self) -> int:
@@ -67,6 +69,7 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Lease and run, until stopped."""
+        self._leases_no_more.clear()
         async with asyncio.TaskGroup() as tasks:
             sweeping = tasks.create_task(self._sweep())
             while not self._stopping:
@@ -80,12 +83,16 @@ class Dispatcher:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(pause):
                         await self._wakeup.wait()
+            self._leases_no_more.set()
             sweeping.cancel()
 
     async def stop(self, grace_s: float) -> None:
         """Lease no more, give back what has not begun, let the rest end within `grace_s` seconds."""
         self._stopping = True
         self.wake()
+        with contextlib.suppress(TimeoutError):  # a lease under way may still bring events
+            async with asyncio.timeout(grace_s):
+                await self._leases_no_more.wait()
         await self._give_back([Lease(event.id, event.token) for event, _ in self._ahead])
         self._ahead.clear()
         if self._running:
@@ -110,7 +117,7 @@ class Dispatcher:
         return self._pace.poll_s if due is None else min(max(due, 0.0), self._pace.poll_s)
 
     def _start(self) -> None:
-        while self._ahead and len(self._running) < self._pace.concurrency:
+        while self._ahead and len(self._running) < self._pace.concurrency and not self._stopping:
             event, until = self._ahead.popleft()
             if time.monotonic() > until:
                 continue  # its lease may have passed to another node while it waited here
@@ -122,10 +129,9 @@ class Dispatcher:
         self._running.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("an event could not be settled; its lease will run out", error=repr(error))
-        if not self._stopping:
-            self._start()
-            if len(self._ahead) < self._pace.concurrency:
-                self.wake()
+        self._start()
+        if len(self._ahead) < self._pace.concurrency:
+            self.wake()
 
     async def _handle(self, event: Event) -> None:
         lease = Lease(event.id, event.token)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -86,9 +87,13 @@ async def test_a_slow_invocation_is_answered_and_its_connection_kept() -> None:
             assert "connection" not in headers
 
 
+def is_watched() -> bool:
+    return any("_until_gone" in repr(task.get_coro()) for task in asyncio.all_tasks())
+
+
 async def watching() -> None:
     """Wait until an invocation has run for so long that its client is watched."""
-    while not any("_until_gone" in repr(task.get_coro()) for task in asyncio.all_tasks()):
+    while not is_watched():
         await asyncio.sleep(0)
 
 
@@ -181,7 +186,59 @@ async def test_a_status_without_body_keeps_the_connection(status: int) -> None:
     async with web.server() as port, Line.open(port) as line:
         for _ in range(2):
             await line.send(HELLO)
-            assert (await line.answer())[0] == status
+            found, headers, _ = await line.answer()
+            assert (found, "content-length" in headers) == (status, status == 205)
+
+
+class Direct:
+    """One request given to the application without a server between."""
+
+    def __init__(self, web: Web) -> None:
+        self.left = asyncio.Event()
+        self.sent: list[Any] = []
+        self._body = True
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": "/functions/v1/hello",
+            "query_string": b"",
+            "headers": [],
+        }
+        self.task = asyncio.create_task(web.application()(scope, self._receive, self._send))
+
+    async def _receive(self) -> dict[str, Any]:
+        if self._body:
+            self._body = False
+            return {"type": "http.request", "body": b"", "more_body": False}
+        await self.left.wait()
+        return {"type": "http.disconnect"}
+
+    async def _send(self, message: Any) -> None:
+        self.sent.append(message)
+
+
+async def test_a_client_that_left_is_neither_answered_nor_an_error() -> None:
+    web, gate = Web(), Gate()
+    web.requests.reply = gate
+    request = Direct(web)
+    await gate.entered.wait()
+    request.left.set()
+    await request.task  # it ends, as one that was answered
+    assert gate.cancelled
+    assert request.sent == []
+
+
+async def test_the_watch_ends_with_its_invocation() -> None:
+    web, gate = Web(), Gate()
+    web.requests.reply = gate
+    request = Direct(web)
+    await gate.entered.wait()
+    await watching()
+    gate.open.set()
+    await request.task
+    await asyncio.sleep(0)
+    assert not is_watched()
+    assert request.sent[0]["status"] == 200
 
 
 @pytest.mark.parametrize("watched", [False, True])
@@ -189,28 +246,12 @@ async def test_a_shutdown_ends_a_waiting_request_as_such(watched: bool) -> None:
     """Not as a client that left: that would swallow the cancellation."""
     web, gate = Web(), Gate()
     web.requests.reply = gate
-    application = web.application()
-    scope = {
-        "type": "http",
-        "method": "POST",
-        "path": "/functions/v1/hello",
-        "query_string": b"",
-        "headers": [],
-    }
-    messages = iter([{"type": "http.request", "body": b"", "more_body": False}])
-
-    async def receive() -> dict[str, object]:
-        message = next(messages, None)
-        return message if message is not None else await asyncio.get_running_loop().create_future()
-
-    async def send(_: object) -> None:
-        raise AssertionError("nobody is to be answered")
-
-    task = asyncio.create_task(application(scope, receive, send))  # type: ignore[arg-type]
+    request = Direct(web)
     await gate.entered.wait()
     if watched:
         await watching()
-    task.cancel()
+    request.task.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await task
+        await request.task
     assert gate.cancelled
+    assert request.sent == []

@@ -69,6 +69,7 @@ async def test_the_function_never_sees_the_token(web: Web, client: httpx.AsyncCl
 async def test_an_authorization_without_a_token_is_refused(client: httpx.AsyncClient, value: str) -> None:
     answer = await client.post(URL, headers={"authorization": value})
     assert (answer.status_code, answer.json()["code"]) == (401, "invalid_token")
+    assert answer.json()["hint"] == "write Authorization: Bearer <token>"
     assert answer.headers["www-authenticate"].startswith("Bearer")
 
 
