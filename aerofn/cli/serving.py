@@ -4,6 +4,7 @@ import asyncio
 import socket
 import sys
 
+import structlog
 import uvloop
 
 from aerofn import app
@@ -13,6 +14,8 @@ from aerofn.db import pool
 from aerofn.errors import SettingsError
 from aerofn.observe import configure_logging
 from aerofn.settings import Settings
+
+log = structlog.get_logger(__name__)
 
 
 def serve(settings: Settings) -> int:
@@ -57,7 +60,7 @@ async def _migrate(settings: Settings, dry_run: bool) -> None:
 
 
 def _ready(url: str) -> None:
-    console(stderr=True).print(f"AeroFn serves at {url}", soft_wrap=True)
+    log.info("AeroFn serves", url=url)
 
 
 def _check_address(settings: Settings) -> None:
