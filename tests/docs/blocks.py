@@ -1,8 +1,8 @@
 """The fenced blocks of a Markdown page, and how a page says that one is not to be run as it stands.
 
 An HTML comment on the line before the fence speaks to the tests: `<!-- run: … -->` names what runs the block
-instead, `<!-- background: … -->` leaves it running. A block whose fence names a file (```js file=a.js) is
-written to it.
+instead, `<!-- skip: … -->` gives the reason why nothing does, `<!-- background: … -->` leaves it running. A block
+whose fence names a file (```js file=a.js) is written to it.
 """
 
 import re
