@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tools.settings_page import PAGE, page
 
@@ -79,3 +80,31 @@ def test_every_error_code_is_described():
     assert len(kinds) > 15
     missing = [kind.code for kind in kinds if f"`{kind.code}`" not in text]
     assert missing == []
+
+
+def test_every_setting_that_is_named_exists():
+    from aerofn import settings
+
+    known = {f"AEROFN_{name.upper()}" for name in settings.Settings.__struct_fields__} | settings.FOREIGN_KEYS
+    pages = [
+        *(ROOT / "docs").glob("*.md"),
+        *(ROOT / name for name in ("README.md", "Dockerfile", "docker-compose.yml")),
+    ]
+    named = {
+        (page.name, key) for page in pages for key in re.findall(r"AEROFN_[A-Z_]*[A-Z]", page.read_text())
+    }
+    assert len(named) > 30
+    assert [
+        (p, key) for p, key in sorted(named) if key not in known and not key.startswith("AEROFN_ENV")
+    ] == []
+
+
+def test_the_container_files_keep_their_promises():
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    assert services["postgres"]["image"] == "postgres:18"
+    assert services["postgres"]["healthcheck"]["test"]
+    assert services["aerofn"]["depends_on"]["postgres"]["condition"] == "service_healthy"
+    assert services["aerofn"]["read_only"] is True
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    assert re.search(r"^USER aerofn$", dockerfile, re.MULTILINE)
+    assert re.search(r"^HEALTHCHECK ", dockerfile, re.MULTILINE)
