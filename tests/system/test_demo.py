@@ -12,6 +12,13 @@ import pytest
 
 from aerofn.db.embedded import EmbeddedPostgres
 
+# A shell that starts this run in the background has it ignore SIGINT, and programs inherit that.
+CTRL_C_WORKS = (
+    sys.executable,
+    "-c",
+    "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execvp(sys.argv[1], sys.argv[1:])",
+)
+
 ROOT = Path(__file__).resolve().parents[2]
 LONGEST_S = 100
 
@@ -27,6 +34,7 @@ class Demo:
         """Begin it; what it prints goes to a pipe."""
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("AEROFN_", "DATABASE_"))}
         child = await asyncio.create_subprocess_exec(
+            *CTRL_C_WORKS,
             sys.executable, "-m", "aerofn", "demo", "--port", "0", *arguments,
             cwd=self.folder, env={**clean, "PYTHONPATH": str(ROOT), **environment},
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,

@@ -88,7 +88,7 @@ async def test_two_authorizations_are_none(client: httpx.AsyncClient) -> None:
     [
         token(key="another secret, as long as the right one is"),
         token(exp=int(time.time()) - 1),
-        token(nbf=int(time.time()) + 60),
+        token(nbf=int(time.time()) + 1800),
         token(exp="soon"),
         token(role=None),
         token(role=7),
