@@ -53,7 +53,7 @@ class Node(Service):
         """Invoke over the path that HTTP takes, with a JSON body."""
         raw = Raw(json.dumps(body).encode())
         request = HttpRequest(method="POST", path="", query={}, headers={}, body=raw)
-        return await self.requests.handle(function, caller, request)
+        return await self.parts.requests.handle(function, caller, request)
 
 
 @pytest.fixture(scope="session")

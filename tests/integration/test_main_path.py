@@ -100,17 +100,17 @@ async def test_without_the_right_the_function_cannot(shop, node_of):
 
 async def test_registered_in_sql_is_live_at_once_and_dropped_is_gone(conn, node_of):
     async with node_of() as node:
-        revision = node.functions._revision
+        revision = node.parts.functions._revision
         await conn.execute("SELECT aerofn.register_function('later', $1)", REDUCE_STOCK.read_bytes())
         async with asyncio.timeout(20):
-            version = await node.functions.active("later")
-        assert (version.number, node.functions._revision > revision) == (1, True)
+            version = await node.parts.functions.active("later")
+        assert (version.number, node.parts.functions._revision > revision) == (1, True)
 
 
 async def test_a_component_without_handle_fails_with_the_reason(conn, node_of):
     async with node_of() as node:
         await conn.execute("SELECT aerofn.register_function('empty', $1)", bytes.fromhex("0061736d0d000100"))
-        status = await node.functions.settled("empty", 1, 20)
+        status = await node.parts.functions.settled("empty", 1, 20)
         assert (status.status, status.active) == ("failed", None)
         row = await conn.fetchrow("SELECT status, active_version, error, hint FROM aerofn.functions")
         assert (row["status"], row["active_version"]) == ("failed", None)
@@ -138,4 +138,4 @@ async def test_a_node_that_dies_while_compiling_leaves_the_version_to_others(sho
         "UPDATE aerofn_internal.versions SET compile_until = now() + interval '1 hour', compiled_by = 2147483647"
     )
     async with node_of() as node:
-        assert (await node.functions.settled("reduce-stock", 1, 20)).status == "ready"
+        assert (await node.parts.functions.settled("reduce-stock", 1, 20)).status == "ready"

@@ -75,7 +75,7 @@ class Arena:
         await self.admin.execute("SELECT aerofn.register_function('guest', $1)", self._guest)
         while not await self.admin.fetchval("SELECT active_version FROM aerofn.functions"):
             await asyncio.sleep(0.02)
-        await self._service.functions.refresh()
+        await self._service.parts.functions.refresh()
         self.logins = await logins.read(self.admin)
 
     async def stop(self) -> None:
@@ -94,7 +94,7 @@ class Arena:
         request = HttpRequest(method="POST", path="", query={}, headers={}, body=body)
         caller = Caller(role, {"sub": sub, "role": role})
         began = time.perf_counter()
-        completed = await self._service.requests.handle("guest", caller, request)
+        completed = await self._service.parts.requests.handle("guest", caller, request)
         seconds = time.perf_counter() - began
         run = completed.run
         if run.outcome is not Outcome.SUCCESS or run.output is None:

@@ -112,7 +112,7 @@ class Story:
         )
         began = time.perf_counter()
         number = await db.fetchval(STORY.register.format(wasm="$1"), file.read_bytes())
-        status = await service.functions.settled(NAME, number, WAIT_S)
+        status = await service.parts.functions.settled(NAME, number, WAIT_S)
         if status.status != "ready":
             raise AeroFnError(f"function {NAME} is {status.status}", detail=str(status.error or ""))
         self._stage.good(f"version {number} is compiled and live ({time.perf_counter() - began:.2f} s)")
@@ -130,7 +130,7 @@ class Story:
         self._stage.step("Insert orders", "plain SQL: the events are part of the same transaction")
         before = await db.fetch(STORY.products)
         await self._insert(db, STORY.order, 3)
-        await service.dispatcher.idle()
+        await service.parts.dispatcher.idle()
         after = await db.fetch(STORY.products)
         self._stage.stock([(row["name"], row["stock"]) for row in before], [row["stock"] for row in after])
         dead = await db.fetchrow(STORY.dead)

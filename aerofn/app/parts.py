@@ -1,0 +1,102 @@
+"""What a node is made of, and how the parts are given to each other."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from aerofn.bridge.guard import Guard
+from aerofn.bridge.host import Bridge
+from aerofn.bridge.session import Caps, Door
+from aerofn.db.database import Database
+from aerofn.db.events import Events
+from aerofn.db.functions import Functions
+from aerofn.db.invocations import Invocations
+from aerofn.db.listener import Listener
+from aerofn.db.logins import Login
+from aerofn.db.pool import Pool
+from aerofn.db.role_pool import RolePool
+from aerofn.dispatch.admission import Admission
+from aerofn.dispatch.compiler import Compiler
+from aerofn.dispatch.completions import Completions
+from aerofn.dispatch.dispatcher import Dispatcher, Pace
+from aerofn.dispatch.invoker import Invoker
+from aerofn.dispatch.requests import Requests
+from aerofn.model import Limits, Record
+from aerofn.runtime import Runtime, RuntimeConfig
+from aerofn.settings import Settings
+
+
+@dataclass(frozen=True)
+class Given:
+    """What must be there before the parts are made.
+
+    Args:
+        env: what functions may be granted of the environment.
+        record: told of every invocation's record.
+        registry_hint: called when the registry may have changed.
+    """
+
+    settings: Settings
+    service_pool: Pool
+    role_pools: dict[str, RolePool]
+    service_login: Login
+    guard: Guard
+    env: dict[str, str]
+    record: Callable[[Record], None]
+    registry_hint: Callable[[], None]
+
+
+class Parts:
+    """The parts of one node, none of them running yet."""
+
+    def __init__(self, given: Given) -> None:
+        settings, database = given.settings, Database(given.service_pool)
+        self.runtime = Runtime(_runtime_config(settings))
+        self.functions = Functions(database, Limits(settings.timeout_ms, settings.memory_mb))
+        self.events = Events(database)
+        self.invocations = Invocations(database, settings.retention_hours)
+        self.invoker = Invoker(
+            self.runtime, self.functions, _bridge(given), Completions(self.events).complete, given.record
+        )
+        admission = Admission(settings.max_invocations, settings.max_waiting)
+        self.requests = Requests(self.functions, self.invoker, admission)
+        self.dispatcher = Dispatcher(self.events, self.functions, self.invoker, self._node, _pace(settings))
+        self.listener = Listener(settings, given.service_login, self.dispatcher.wake, given.registry_hint)
+        self.compiler = Compiler(self.runtime, self.functions, self._node)
+
+    def _node(self) -> int | None:
+        return self.listener.node
+
+
+def _bridge(given: Given) -> Bridge:
+    settings = given.settings
+    caps = Caps(
+        statements=settings.max_statements,
+        rows=settings.max_rows,
+        bytes=settings.max_result_mb << 20,
+        wait_s=settings.pool_timeout_s,
+    )
+    doors = {
+        role: Door(role, pool, given.guard, caps, postgrest_claims=settings.set_request_jwt_claims)
+        for role, pool in given.role_pools.items()
+    }
+    return Bridge(doors, given.env, settings.max_log_lines)
+
+
+def _runtime_config(settings: Settings) -> RuntimeConfig:
+    return RuntimeConfig(
+        cache_dir=settings.cache_dir,
+        slice_ms=settings.slice_ms,
+        worker_threads=settings.worker_threads,
+        max_output_bytes=settings.max_output_mb << 20,
+        max_component_bytes=settings.max_component_mb << 20,
+        max_instances=settings.max_invocations + settings.event_concurrency,
+    )
+
+
+def _pace(settings: Settings) -> Pace:
+    return Pace(
+        concurrency=settings.event_concurrency,
+        poll_s=settings.poll_s,
+        lease_s=settings.lease_s + settings.timeout_ms / 1000,
+        max_depth=settings.max_depth,
+    )

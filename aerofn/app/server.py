@@ -1,0 +1,96 @@
+"""A node with its HTTP server: started, serving until it is told to stop, stopped in order."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Callable, Iterator
+
+import uvicorn
+
+from aerofn.app.service import Service
+from aerofn.settings import Settings
+
+
+async def serve(settings: Settings, on_ready: Callable[[str], None] = lambda _url: None) -> int:
+    """Run a node with its HTTP server until SIGTERM or SIGINT; answers the exit code.
+
+    Args:
+        on_ready: told the URL once requests are accepted.
+
+    Raises:
+        AeroFnError: it could not start; says what to do.
+    """
+    broken = asyncio.Event()
+    service = Service(settings, on_failure=broken.set)
+    await service.start()
+    try:
+        server = http_server(service, on_ready)
+        with _signals(lambda number: server.handle_exit(number, None)):
+            serving = asyncio.create_task(server.serve())
+            watching = asyncio.create_task(broken.wait())
+            await asyncio.wait((serving, watching), return_when=asyncio.FIRST_COMPLETED)
+            server.should_exit = True
+            await serving
+    finally:
+        await service.stop()
+    return 1 if broken.is_set() else 0
+
+
+@contextlib.contextmanager
+def _signals(told: Callable[[signal.Signals], None]) -> Iterator[None]:
+    """Meanwhile SIGTERM and SIGINT are for `told`."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told, number)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+class _Server(uvicorn.Server):
+    """Tells when it accepts requests, and leaves signals alone.
+
+    uvicorn's own way raises a signal again once HTTP has stopped, which would end the process before the
+    node has given back its events.
+    """
+
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[str], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._on_ready(url_of(self))
+
+
+def http_server(service: Service, on_ready: Callable[[str], None] = lambda _url: None) -> uvicorn.Server:
+    """uvicorn over the node's application, with its limits."""
+    settings = service.settings
+    return _Server(
+        uvicorn.Config(
+            service.application(),
+            host=settings.host,
+            port=settings.port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=True,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=max(1, int(settings.shutdown_grace_s)),
+        ),
+        on_ready,
+    )
+
+
+def url_of(server: uvicorn.Server) -> str:
+    """Where a started server listens; its real port when a free one was asked for."""
+    host, port = server.servers[0].sockets[0].getsockname()[:2]
+    return f"http://{host}:{port}"

@@ -1,0 +1,206 @@
+"""One node: brought up on its database, kept running, and stopped so that nothing is lost."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+
+import structlog
+from starlette.applications import Starlette
+
+from aerofn.app.background import Background, hinted
+from aerofn.app.parts import Given, Parts
+from aerofn.bridge.guard import Guard
+from aerofn.db import doctor, logins, pool
+from aerofn.db.migrate import migrate
+from aerofn.db.role_pool import RolePool
+from aerofn.errors import DatabaseUnavailable
+from aerofn.model import Record
+from aerofn.observe import Metrics, RecordLines
+from aerofn.settings import Settings, function_environment
+from aerofn.web.application import Ports, create
+
+log = structlog.get_logger(__name__)
+_COMPILE_CHECK_S = 2.0
+_START_S = 30.0
+
+
+class Service:
+    """One node. `start()` and `stop()` once each; between them it runs events and can answer HTTP.
+
+    Args:
+        env: what functions may be granted; by default the variables `AEROFN_ENV_*`.
+        on_record: told of every invocation's record, beside the table and standard output.
+        on_failure: called when the node cannot go on.
+    """
+
+    parts: Parts
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        env: dict[str, str] | None = None,
+        on_record: Callable[[Record], None] | None = None,
+        on_failure: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.settings = settings
+        self.metrics = Metrics()
+        self._env = function_environment() if env is None else env
+        self._on_record = on_record
+        self._lines = RecordLines() if settings.records_to_stdout else None
+        self._guard = Guard()
+        self.hardened = False
+        self._background = Background(on_failure)
+        self._registry_hint = asyncio.Event()
+        self._compile_hint = asyncio.Event()
+
+    async def start(self) -> None:
+        """Bring the schema up to date, connect, and begin to run events.
+
+        Raises:
+            DatabaseUnavailable, MigrationError: says what to do.
+        """
+        found = await self._prepare_database()
+        self._pools = await pool.open_role_pools(self.settings, found)
+        self._service_pool = await pool.open_service_pool(self.settings, found[logins.SERVICE])
+        self.parts = self._make_parts(found[logins.SERVICE])
+        self._watch_pools()
+        try:
+            await self._start_background()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Let running invocations end within the grace period, give back the rest, and close."""
+        await self.parts.dispatcher.stop(self.settings.shutdown_grace_s)
+        await self._background.stop()
+        with contextlib.suppress(DatabaseUnavailable):
+            await self.parts.invocations.flush()
+        await self.parts.runtime.close()
+        await self._guard.close()
+        await pool.close(self._service_pool, *self._pools.values())
+        if self._lines is not None:
+            self._lines.close()
+
+    async def readiness(self) -> list[str]:
+        """Why this node is not ready; empty when it is."""
+        reasons = []
+        if self.parts.listener.node is None:
+            reasons.append("no connection for wakeups: events wait, HTTP invocations still run")
+        try:
+            async with asyncio.timeout(2):
+                await self.parts.functions.refresh()
+        except (DatabaseUnavailable, TimeoutError):
+            reasons.append("the database cannot be reached")
+        return reasons
+
+    def application(self) -> Starlette:
+        """The HTTP surface of this node, which has been started."""
+        ports = Ports(
+            settings=self.settings,
+            requests=self.parts.requests,
+            functions=self.parts.functions,
+            ready=self.readiness,
+            metrics=self.metrics.exposition,
+        )
+        return create(ports, _nothing_to_do)
+
+    async def _prepare_database(self) -> dict[str, logins.Login]:
+        connection = await pool.connect(self.settings)
+        try:
+            if self.settings.migrate:
+                report = await migrate(connection, self.settings)
+                if report.applied or report.api_refreshed:
+                    log.info("schema is up to date", applied=report.applied)
+            self.hardened = await doctor.is_hardened(connection)
+            if not self.hardened:
+                log.warning("the database is not hardened", what=doctor.WEAKER, hint="see `aerofn doctor`")
+            return await logins.read(connection)
+        finally:
+            await connection.close(timeout=5)
+
+    def _make_parts(self, service_login: logins.Login) -> Parts:
+        return Parts(
+            Given(
+                settings=self.settings,
+                service_pool=self._service_pool,
+                role_pools=self._pools,
+                service_login=service_login,
+                guard=self._guard,
+                env=self._env,
+                record=self._record,
+                registry_hint=self._registry_hint.set,
+            )
+        )
+
+    def _watch_pools(self) -> None:
+        for name, role_pool in self._pools.items():
+            self.metrics.pool_in_use(name, _in_use(role_pool))
+        self.metrics.pool_in_use("service", _in_use(self._service_pool))
+
+    async def _start_background(self) -> None:
+        start, parts = self._background.start, self.parts
+        listening = asyncio.Event()
+        start("listener", parts.listener.run(listening))
+        try:
+            async with asyncio.timeout(_START_S):
+                await listening.wait()
+        except TimeoutError:
+            raise DatabaseUnavailable(
+                "the connection for wakeups cannot be made",
+                hint="check AEROFN_DIRECT_DATABASE_URL: it must reach PostgreSQL itself, not a pooler",
+            ) from None
+        # The guard's process takes a while to start: here, and not in the first invocation's time.
+        await self._guard.verdict("SELECT 1")
+        start("registry", self._watch_registry())
+        start("compiler", self._compile())
+        start("dispatcher", parts.dispatcher.run())
+        start("records", parts.invocations.run())
+        start("loop lag", self.metrics.watch_loop())
+        start("event counts", self._count_events())
+
+    async def _watch_registry(self) -> None:
+        while True:
+            await hinted(self._registry_hint, self.settings.poll_s)
+            try:
+                if await self.parts.functions.refresh():
+                    self._compile_hint.set()
+                    self.parts.dispatcher.wake()
+            except DatabaseUnavailable as error:
+                log.warning("functions cannot be looked up", error=error.detail)
+
+    async def _compile(self) -> None:
+        while True:
+            await hinted(self._compile_hint, _COMPILE_CHECK_S)
+            try:
+                await self.parts.compiler.run_all()
+            except DatabaseUnavailable as error:
+                log.warning("nothing can be compiled", error=error.detail)
+                self._compile_hint.set()
+                await asyncio.sleep(self.settings.poll_s)
+
+    async def _count_events(self) -> None:
+        while True:
+            with contextlib.suppress(DatabaseUnavailable):
+                for state, number in (await self.parts.events.waiting())._asdict().items():
+                    self.metrics.events(state, number)
+            await asyncio.sleep(15)
+
+    def _record(self, record: Record) -> None:
+        self.parts.invocations.add(record)
+        self.metrics.invocation(record)
+        if self._lines is not None:
+            self._lines.write(record)
+        if self._on_record is not None:
+            self._on_record(record)
+
+
+@contextlib.asynccontextmanager
+async def _nothing_to_do(_app: Starlette) -> AsyncIterator[None]:
+    """The node is started before and stopped after the HTTP server, so that failures have a plain message."""
+    yield
+
+
+def _in_use(connections: pool.Pool | RolePool) -> Callable[[], float]:
+    return lambda: connections.get_size() - connections.get_idle_size()
