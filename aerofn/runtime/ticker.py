@@ -46,7 +46,7 @@ class Ticker:
     def _park(self) -> None:
         self._wake.clear()
         self._parked = True
-        # a touch between the last look and parking would otherwise be lost
-        if not self._touched:
+        # a touch or the end between the last look and the clearing would otherwise be lost
+        if not (self._touched or self._closed):
             self._wake.wait()
         self._parked = False
