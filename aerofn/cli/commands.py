@@ -141,6 +141,28 @@ def deploy(  # noqa: PLR0917  typer's options are the parameters
 
 
 @app.command()
+def apply(  # noqa: PLR0917  typer's options are the parameters
+    project: Annotated[Path, Argument(help="the folder of aerofn.toml, or the file")] = Path(),
+    dry_run: Annotated[
+        bool, Option(help="only show the plan; exit code 1 if the database is not as declared")
+    ] = False,
+    prune: Annotated[bool, Option(help="drop what is not declared")] = False,
+    yes: Annotated[bool, Option("--yes", "-y", help="do not ask before dropping")] = False,
+    wait: Annotated[float, Option(min=0, help="seconds for compiling")] = 60.0,
+    database_url: DatabaseUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make the database as aerofn.toml declares: functions and their triggers, all in one transaction."""
+    from aerofn.cli.apply import command  # noqa: PLC0415
+
+    wish = command.Wish(
+        where=project, database_url=database_url, prune=prune, dry_run=dry_run, yes=yes, wait=wait,
+        as_json=as_json,
+    )  # fmt: skip
+    sys.exit(command.run(wish))
+
+
+@app.command()
 def invoke(
     name: Annotated[str, Argument(help="the function")],
     data: Annotated[str, Option("--data", "-d", help="the body, JSON")] = "null",

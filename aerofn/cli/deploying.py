@@ -64,21 +64,36 @@ async def through_database(
         AeroFnError: it cannot be registered, does not compile, or nobody compiled it in time.
     """
     async with connected(database_url) as db:
-        changed = asyncio.Event()
-        await db.add_listener(_CHANNEL, lambda *_: changed.set())
         number = await db.fetchval(
             sql.queries("cli").register, name, wasm, options.timeout_ms, options.memory_mb, options.env,
             options.roles or None, options.run_as, options.activate,
         )  # fmt: skip
-        try:
-            async with asyncio.timeout(seconds):
-                version = await _settled(db, name, number, changed)
-        except TimeoutError:
-            raise AeroFnError(
-                f"version {number} of function {name} is registered, but no node has compiled it"
-                f" within {seconds:g} seconds",
-                hint="start a node with aerofn serve: it compiles what waits",
-            ) from None
+        return await compiled(db, name, number, seconds)
+
+
+async def compiled(db: Connection, name: str, number: int, seconds: float) -> dict[str, Any]:
+    """The version, once a running node has compiled it.
+
+    Raises:
+        AeroFnError: it does not compile, or nobody compiled it within `seconds`.
+    """
+    changed = asyncio.Event()
+
+    def hear(*_: object) -> None:
+        changed.set()
+
+    await db.add_listener(_CHANNEL, hear)
+    try:
+        async with asyncio.timeout(seconds):
+            version = await _settled(db, name, number, changed)
+    except TimeoutError:
+        raise AeroFnError(
+            f"version {number} of function {name} is registered, but no node has compiled it"
+            f" within {seconds:g} seconds",
+            hint="start a node with aerofn serve: it compiles what waits",
+        ) from None
+    finally:
+        await db.remove_listener(_CHANNEL, hear)
     if version["status"] == "failed":
         problem = version["error"] or {}
         raise CompileFailed(

@@ -1,0 +1,1 @@
+"""`aerofn apply`: the database is made as `aerofn.toml` declares, in one transaction."""

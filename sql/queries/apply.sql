@@ -1,0 +1,55 @@
+-- Comparing a database with an aerofn.toml and making it as declared (aerofn/cli/apply), as a member of aerofn_admin.
+-- Options travel as one JSON object, its keys named as the arguments of aerofn's SQL functions.
+
+-- name: lock
+SELECT pg_advisory_xact_lock(hashtextextended('aerofn apply', 0))
+
+-- name: functions
+-- Of each function's newest version. "version" says whether it is the one that runs.
+SELECT DISTINCT ON (v.function) v.function AS name, v.author AS by, json_build_object(
+         'component', v.digest, 'timeout_ms', v.timeout_ms, 'memory_mb', v.memory_mb, 'env', v.env,
+         'hosts', v.hosts, 'roles', v.roles, 'run_as', v.run_as,
+         'version', CASE WHEN v.active OR v.status = 'compiling' THEN 'newest' WHEN v.status = 'failed' THEN 'failed'
+                         ELSE format('rolled back from %s', v.version) END) AS options
+FROM aerofn.versions v ORDER BY v.function, v.version DESC
+
+-- name: row_triggers
+SELECT t.name, t.created_by AS by, json_build_object(
+         'function', t.function, 'table', format('%I.%I', t."schema", t."table"),
+         'events', ARRAY(SELECT e FROM unnest(t.events) e ORDER BY e), 'run_as', t.run_as, 'when', t."when",
+         'columns', t.columns, 'max_attempts', t.max_attempts, 'enabled', t.enabled) AS options
+FROM aerofn.triggers t WHERE t.kind = 'row'
+
+-- name: table_name
+-- $1 a table as the author wrote it; answers it with its schema, or as it was when there is none
+SELECT coalesce((SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                 WHERE c.oid = to_regclass($1)), $1)
+
+-- name: register
+-- $1 name, $2 component, $3 options
+SELECT aerofn.register_function(
+  name => $1, wasm => $2, timeout_ms => o.timeout_ms, memory_mb => o.memory_mb, env => o.env, hosts => o.hosts,
+  roles => o.roles, run_as => o.run_as)
+FROM jsonb_to_record($3) o (timeout_ms int, memory_mb int, env text[], hosts text[], roles text[], run_as text)
+
+-- name: activate
+-- $1 function, $2 version: which had been rolled back from; one that is still compiling becomes active by itself
+SELECT aerofn.activate_version(v.function, v.version) FROM aerofn.versions v
+WHERE v.function = $1 AND v.version = $2 AND v.status = 'ready' AND NOT v.active
+
+-- name: create_row_trigger
+-- $1 name, $2 options
+SELECT aerofn.create_row_trigger(
+  name => $1, function => o.function, "table" => o."table", events => o.events, run_as => o.run_as, "when" => o."when",
+  columns => o.columns, max_attempts => o.max_attempts)
+FROM jsonb_to_record($2) o (function text, "table" text, events text[], run_as text, "when" text, columns text[],
+                            max_attempts int)
+
+-- name: disable_trigger
+SELECT aerofn.disable_trigger($1)
+
+-- name: drop_trigger
+SELECT aerofn.drop_trigger($1)
+
+-- name: drop_function
+SELECT aerofn.drop_function($1)
