@@ -16,7 +16,7 @@ from typing import Any
 
 from pglast import ast, parse_plpgsql, parse_sql
 from pglast.parser import ParseError
-from pglast.visitors import Visitor
+from pglast.visitors import Skip, Visitor
 
 from aerofn import sql
 
@@ -42,6 +42,9 @@ class _Names(Visitor):
     def visit_RangeVar(self, _: Any, node: Any) -> None:  # noqa: N802
         if node.schemaname is None:
             self.bare.add(node.relname)
+
+    def visit_LockingClause(self, *_: Any) -> Any:  # noqa: N802
+        return Skip  # it names what the statement has introduced
 
     def visit_CommonTableExpr(self, _: Any, node: Any) -> None:  # noqa: N802
         self.local.add(node.ctename)

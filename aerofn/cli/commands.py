@@ -112,6 +112,9 @@ def deploy(  # noqa: PLR0917  typer's options are the parameters
     database_url: DatabaseUrl = None,
     timeout_ms: Annotated[int | None, Option(show_default=False)] = None,
     memory_mb: Annotated[int | None, Option(show_default=False)] = None,
+    max_concurrency: Annotated[
+        int | None, Option(help="events of it that run at once, on all nodes", show_default=False)
+    ] = None,
     env: Annotated[list[str] | None, Option(help="a key it may read; repeatable", show_default=False)] = None,
     role: Annotated[
         list[str] | None, Option(help="who may invoke it; repeatable", show_default=False)
@@ -127,7 +130,7 @@ def deploy(  # noqa: PLR0917  typer's options are the parameters
 
     options = deploying.Options(
         timeout_ms=timeout_ms, memory_mb=memory_mb, env=tuple(env or ()), roles=tuple(role or ()),
-        run_as=run_as, activate=activate,
+        run_as=run_as, activate=activate, max_concurrency=max_concurrency,
     )  # fmt: skip
     wasm = deploying.component(component)
     if url is not None and database_url is None:

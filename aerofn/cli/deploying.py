@@ -24,6 +24,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     roles: tuple[str, ...] = ()
     run_as: str | None = None
     activate: bool = True
+    max_concurrency: int | None = None
 
 
 def component(file: Path) -> bytes:
@@ -47,6 +48,7 @@ async def over_http(service: Service, name: str, wasm: bytes, options: Options) 
     form = {
         "timeout_ms": options.timeout_ms,
         "memory_mb": options.memory_mb,
+        "max_concurrency": options.max_concurrency,
         "env": ",".join(options.env),
         "roles": ",".join(options.roles),
         "run_as": options.run_as,
@@ -66,7 +68,7 @@ async def through_database(
     async with connected(database_url) as db:
         number = await db.fetchval(
             sql.queries("cli").register, name, wasm, options.timeout_ms, options.memory_mb, options.env,
-            options.roles or None, options.run_as, options.activate,
+            options.roles or None, options.run_as, options.activate, options.max_concurrency,
         )  # fmt: skip
         return await compiled(db, name, number, seconds)
 

@@ -38,6 +38,7 @@ class Registration(msgspec.Struct, frozen=True, kw_only=True):
     roles: tuple[str, ...] | None = None
     run_as: str | None = None
     activate: bool = True
+    max_concurrency: int | None = None
 
 
 class VersionStatus(msgspec.Struct, frozen=True):
@@ -117,7 +118,7 @@ class Functions:
         """
         return int(await self._database.call(
             _Q.register, what.name, what.wasm, what.timeout_ms, what.memory_mb, what.env, what.hosts, what.roles,
-            what.run_as, what.activate, author,
+            what.run_as, what.activate, author, what.max_concurrency,
         ))  # fmt: skip
 
     async def status(self, name: str, version: int) -> VersionStatus:

@@ -21,6 +21,7 @@ from aerofn.settings import Settings
 _Q = sql.queries("events")
 _LONGEST_BACKOFF_S = 10.0
 _CHECK_S = 5.0
+_SCHEMA = sql.migrations()[-1].version
 log = structlog.get_logger(__name__)
 
 
@@ -69,7 +70,7 @@ class Listener:
     async def _listen(self, connection: Connection, ready: asyncio.Event) -> None:
         await connection.add_listener("aerofn", lambda *_: self._on_wakeup())
         await connection.add_listener("aerofn_registry", lambda *_: self._on_registry())
-        node: int = await connection.fetchval(_Q.add_node, socket.gethostname())
+        node: int = await connection.fetchval(_Q.add_node, socket.gethostname(), _SCHEMA)
         await connection.execute(_Q.lock_node, node)
         self.node = node
         log.info("node is live", node=node)

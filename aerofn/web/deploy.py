@@ -18,7 +18,9 @@ from aerofn.web.client import check_declared_length, headers_of, read_chunk, too
 _OPTIONS_BYTES = 64 * 1024
 _LONGEST_WAIT_S = 600.0
 _LISTS = frozenset({"env", "hosts", "roles"})
-_FIELDS = _LISTS | {"name", "wasm", "timeout_ms", "memory_mb", "run_as", "activate", "wait"}
+_FIELDS = _LISTS | {
+    "name", "wasm", "timeout_ms", "memory_mb", "max_concurrency", "run_as", "activate", "wait",
+}  # fmt: skip
 _SWITCH = {"true": True, "1": True, "false": False, "0": False}
 _CURL = 'curl -H "Authorization: Bearer $TOKEN" -F name=hello -F wasm=@hello.wasm …/functions/v1/deploy'
 
@@ -112,6 +114,7 @@ async def _registration(form: FormData) -> Registration:
         roles=lists["roles"] or None,
         run_as=_text(form, "run_as"),
         activate=_switch(form, "activate", default=True),
+        max_concurrency=_integer(form, "max_concurrency"),
     )
 
 

@@ -27,6 +27,24 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   FROM current_setting('aerofn.depth', true) d
 $$;
 
+-- The columns that tell a table's rows apart, by their names of now; none where there is no primary key (any more):
+-- then all its rows are one.
+CREATE OR REPLACE FUNCTION aerofn_internal.key_columns(relation oid) RETURNS text[]
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT ARRAY(SELECT a.attname::text FROM pg_index i
+               JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
+               WHERE i.indrelid = relation AND i.indisprimary ORDER BY a.attname)
+$$;
+REVOKE ALL ON FUNCTION aerofn_internal.key_columns(oid) FROM PUBLIC;
+
+-- What stands for a row and its trigger among ordered events. Two rows with the same number only wait for each other.
+CREATE OR REPLACE FUNCTION aerofn_internal.order_key(trigger_id int, columns text[], record json) RETURNS bigint
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT hashtextextended(coalesce(string_agg(record ->> c, ',' ORDER BY n), ''), trigger_id)
+  FROM unnest(columns) WITH ORDINALITY k (c, n)
+$$;
+REVOKE ALL ON FUNCTION aerofn_internal.order_key(int, text[], json) FROM PUBLIC;
+
 -- Row by row: UPDATE (old and new belong together), conditions, partitioned and foreign tables.
 -- TG_ARGV: trigger id [, select list that computes virtual generated columns].
 CREATE OR REPLACE FUNCTION aerofn_internal.capture_row() RETURNS trigger
@@ -38,6 +56,8 @@ DECLARE
   caller record;
   fresh json := row_to_json(NEW);
   stale json := row_to_json(OLD);
+  key bigint;
+  place bigint;
 BEGIN
   SELECT * INTO t FROM aerofn_internal.triggers WHERE id = TG_ARGV[0]::int AND enabled;
   IF NOT FOUND THEN
@@ -52,10 +72,15 @@ BEGIN
   ELSE
     SELECT t.run_as::name AS role, NULL::jsonb AS claims INTO caller;
   END IF;
+  IF t.ordered_by IS NOT NULL THEN
+    key := aerofn_internal.order_key(t.id, aerofn_internal.key_columns(TG_RELID), coalesce(fresh, stale));
+    place := nextval('aerofn_internal.event_positions');
+  END IF;
   INSERT INTO aerofn_internal.events
-    (function_id, trigger_id, source, operation, record, old_record, role, claims, max_attempts, depth)
+    (function_id, trigger_id, source, operation, record, old_record, role, claims, max_attempts, depth,
+     held, order_key, "position")
   VALUES (t.function_id, t.id, 'row', TG_OP, fresh, stale, caller.role, caller.claims, t.max_attempts,
-          aerofn_internal.next_depth());
+          aerofn_internal.next_depth(), t.ordered_by IS NOT NULL, key, place);
   PERFORM pg_notify('aerofn', '');
   RETURN NULL;
 END $$;
@@ -85,6 +110,7 @@ DECLARE
   t aerofn_internal.triggers;
   caller record;
   fresh boolean := TG_OP = 'INSERT';
+  key_columns text[];
 BEGIN
   SELECT * INTO t FROM aerofn_internal.triggers WHERE id = TG_ARGV[0]::int AND enabled;
   IF NOT FOUND THEN
@@ -95,11 +121,17 @@ BEGIN
   ELSE
     SELECT t.run_as::name AS role, NULL::jsonb AS claims INTO caller;
   END IF;
+  IF t.ordered_by IS NOT NULL THEN
+    key_columns := aerofn_internal.key_columns(TG_RELID);
+  END IF;
   INSERT INTO aerofn_internal.events
-    (function_id, trigger_id, source, operation, record, old_record, role, claims, max_attempts, depth)
+    (function_id, trigger_id, source, operation, record, old_record, role, claims, max_attempts, depth,
+     held, order_key, "position")
   SELECT t.function_id, t.id, 'row', TG_OP,
          CASE WHEN fresh THEN row_to_json(c.*) END, CASE WHEN NOT fresh THEN row_to_json(c.*) END,
-         caller.role, caller.claims, t.max_attempts, aerofn_internal.next_depth()
+         caller.role, caller.claims, t.max_attempts, aerofn_internal.next_depth(), t.ordered_by IS NOT NULL,
+         CASE WHEN key_columns IS NOT NULL THEN aerofn_internal.order_key(t.id, key_columns, row_to_json(c.*)) END,
+         CASE WHEN key_columns IS NOT NULL THEN nextval('aerofn_internal.event_positions') END
   FROM changed c;
   IF FOUND THEN
     PERFORM pg_notify('aerofn', '');

@@ -58,7 +58,9 @@ BEGIN
   END IF;
 END $$;
 
-CREATE OR REPLACE FUNCTION aerofn_internal.check_options(name text, timeout_ms int, memory_mb int) RETURNS void
+CREATE OR REPLACE FUNCTION aerofn_internal.check_options(
+  name text, timeout_ms int, memory_mb int, max_concurrency int
+) RETURNS void
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   IF name IS NULL OR name !~ '^[A-Za-z][A-Za-z0-9_-]{0,62}$' OR name = 'deploy' THEN
@@ -71,6 +73,9 @@ BEGIN
   ELSIF memory_mb NOT BETWEEN 1 AND 4096 THEN
     RAISE EXCEPTION 'memory_mb is %, outside 1 to 4096', memory_mb
       USING ERRCODE = 'invalid_parameter_value', HINT = 'It is in mebibytes; leave it out for the default.';
+  ELSIF max_concurrency NOT BETWEEN 1 AND 10000 THEN
+    RAISE EXCEPTION 'max_concurrency is %, outside 1 to 10000', max_concurrency
+      USING ERRCODE = 'invalid_parameter_value', HINT = 'It counts events on all nodes; leave it out for no cap.';
   END IF;
 END $$;
 
@@ -79,7 +84,7 @@ END $$;
 CREATE OR REPLACE FUNCTION aerofn.register_function(
   name text, wasm bytea, timeout_ms int DEFAULT NULL, memory_mb int DEFAULT NULL, env text[] DEFAULT '{}',
   hosts text[] DEFAULT '{}', roles text[] DEFAULT NULL, run_as text DEFAULT NULL, activate boolean DEFAULT true,
-  author text DEFAULT session_user
+  author text DEFAULT session_user, max_concurrency int DEFAULT NULL
 ) RETURNS int
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
@@ -87,7 +92,9 @@ DECLARE
   r aerofn_internal.versions;
   newest aerofn_internal.versions;
 BEGIN
-  PERFORM aerofn_internal.check_options(register_function.name, register_function.timeout_ms, register_function.memory_mb);
+  PERFORM aerofn_internal.check_options(register_function.name, register_function.timeout_ms, register_function.memory_mb,
+                                        register_function.max_concurrency);
+  PERFORM aerofn_internal.check_nodes(6, 'max_concurrency') WHERE register_function.max_concurrency IS NOT NULL;
   PERFORM aerofn_internal.check_wasm(register_function.wasm);
   PERFORM aerofn_internal.check_roles(register_function.roles);
   PERFORM aerofn_internal.check_roles(ARRAY[register_function.run_as]) WHERE register_function.run_as IS NOT NULL;
@@ -98,18 +105,20 @@ BEGIN
   SELECT v.* INTO newest FROM aerofn_internal.versions v
     WHERE v.function_id = r.function_id ORDER BY v.number DESC LIMIT 1;
   IF newest.digest = r.digest AND newest.status <> 'failed'
-     AND (newest.timeout_ms, newest.memory_mb, newest.env, newest.hosts, newest.roles, newest.run_as, newest.activate)
+     AND (newest.timeout_ms, newest.memory_mb, newest.env, newest.hosts, newest.roles, newest.run_as, newest.activate,
+          newest.max_concurrency)
          IS NOT DISTINCT FROM (register_function.timeout_ms, register_function.memory_mb, register_function.env,
                                register_function.hosts, register_function.roles, register_function.run_as,
-                               register_function.activate) THEN
+                               register_function.activate, register_function.max_concurrency) THEN
     RETURN newest.number;
   END IF;
   r.number := coalesce(newest.number, 0) + 1;
   INSERT INTO aerofn_internal.versions
-    (function_id, number, digest, timeout_ms, memory_mb, env, hosts, roles, run_as, activate, author)
+    (function_id, number, digest, timeout_ms, memory_mb, env, hosts, roles, run_as, activate, author, max_concurrency)
   VALUES (r.function_id, r.number, r.digest, register_function.timeout_ms, register_function.memory_mb,
           coalesce(register_function.env, '{}'), coalesce(register_function.hosts, '{}'), register_function.roles,
-          register_function.run_as, register_function.activate, register_function.author)
+          register_function.run_as, register_function.activate, register_function.author,
+          register_function.max_concurrency)
   RETURNING id INTO r.id;
   IF EXISTS (SELECT FROM aerofn_internal.versions v WHERE v.digest = r.digest AND v.status = 'ready') THEN
     PERFORM aerofn_internal.compiled(r.id, NULL);

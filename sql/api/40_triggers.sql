@@ -45,9 +45,23 @@ BEGIN
   RETURN clean;
 END $$;
 
+CREATE OR REPLACE FUNCTION aerofn_internal.check_order(relation regclass, ordered_by text) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF ordered_by <> 'row' THEN
+    RAISE EXCEPTION 'ordered_by is %, not ''row''', quote_literal(ordered_by)
+      USING ERRCODE = 'invalid_parameter_value', HINT = 'Leave it out for events in any order.';
+  ELSIF aerofn_internal.key_columns(relation) = '{}' THEN
+    RAISE EXCEPTION 'table % has no primary key to tell its rows apart', relation
+      USING ERRCODE = 'invalid_parameter_value', HINT = 'Add one: ALTER TABLE … ADD PRIMARY KEY (…).';
+  END IF;
+  PERFORM aerofn_internal.check_nodes(6, 'ordered_by');
+END $$;
+REVOKE ALL ON FUNCTION aerofn_internal.check_order(regclass, text) FROM PUBLIC;
+
 CREATE OR REPLACE FUNCTION aerofn_internal.add_row_trigger(
   function text, relation regclass, operations text[], name text, run_as text, condition text, columns text[],
-  max_attempts int
+  max_attempts int, ordered_by text
 ) RETURNS int
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
@@ -61,10 +75,12 @@ BEGIN
     RAISE EXCEPTION 'max_attempts is %, outside 1 to 100', coalesce(max_attempts::text, 'NULL')
       USING ERRCODE = 'invalid_parameter_value';
   END IF;
+  PERFORM aerofn_internal.check_order(relation, ordered_by) WHERE ordered_by IS NOT NULL;
   INSERT INTO aerofn_internal.triggers AS t
-    (name, function_id, kind, relation, schema_name, table_name, operations, condition, columns, run_as, max_attempts)
+    (name, function_id, kind, relation, schema_name, table_name, operations, condition, columns, run_as, max_attempts,
+     ordered_by)
   SELECT name, aerofn_internal.function_id(function), 'row', relation, n.nspname, c.relname, operations, condition,
-         columns, coalesce(run_as, s.anon_role), max_attempts
+         columns, coalesce(run_as, s.anon_role), max_attempts, ordered_by
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace, aerofn_internal.settings s WHERE c.oid = relation
   ON CONFLICT DO NOTHING RETURNING t.id INTO made;
   IF made IS NULL THEN
@@ -128,10 +144,12 @@ GRANT EXECUTE ON FUNCTION aerofn_internal.create_database_trigger TO aerofn_admi
 
 -- Runs a function for every row that changes. run_as: an exposed role (default: the least privileged), or
 -- 'causer' for the writer's own. "when": a condition over NEW and OLD. columns: for UPDATE, only when one of
--- them changed. Needs TRIGGER on the table. Returns the trigger's name.
+-- them changed. ordered_by => 'row': the events of one row (by its primary key) one after another, in the
+-- order of their commits. Needs TRIGGER on the table. Returns the trigger's name.
 CREATE OR REPLACE FUNCTION aerofn.create_row_trigger(
   function text, "table" text, events text[] DEFAULT '{INSERT,UPDATE,DELETE}', name text DEFAULT NULL,
-  run_as text DEFAULT NULL, "when" text DEFAULT NULL, columns text[] DEFAULT NULL, max_attempts int DEFAULT 5
+  run_as text DEFAULT NULL, "when" text DEFAULT NULL, columns text[] DEFAULT NULL, max_attempts int DEFAULT 5,
+  ordered_by text DEFAULT NULL
 ) RETURNS text
 LANGUAGE plpgsql VOLATILE AS $$
 #variable_conflict use_variable
@@ -149,7 +167,8 @@ BEGIN
     RAISE EXCEPTION 'table % has no column %', relation, coalesce(pg_catalog.quote_literal(missing), 'NULL')
       USING ERRCODE = 'undefined_column';
   END IF;
-  id := aerofn_internal.add_row_trigger(function, relation, operations, name, run_as, "when", columns, max_attempts);
+  id := aerofn_internal.add_row_trigger(function, relation, operations, name, run_as, "when", columns, max_attempts,
+                                        ordered_by);
   FOREACH operation IN ARRAY operations LOOP
     PERFORM aerofn_internal.create_database_trigger(id, relation, operation, "when", columns);
   END LOOP;

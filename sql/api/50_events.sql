@@ -60,7 +60,10 @@ GRANT EXECUTE ON FUNCTION aerofn.invoke TO aerofn_admin;
 CREATE OR REPLACE FUNCTION aerofn.replay(event bigint) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  UPDATE aerofn_internal.events SET state = 'pending', attempt = 0, run_at = now()
+  -- Of a row's events in order it becomes the last: those after it have run.
+  UPDATE aerofn_internal.events
+  SET state = 'pending', attempt = 0, run_at = now(),
+      "position" = CASE WHEN order_key IS NOT NULL THEN nextval('aerofn_internal.event_positions') END
   WHERE id = event AND state IN ('dead', 'cancelled');
   IF NOT FOUND THEN
     RAISE EXCEPTION 'there is no dead or cancelled event %', event USING ERRCODE = 'no_data_found',

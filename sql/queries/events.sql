@@ -2,21 +2,46 @@
 
 -- name: lease
 -- $1 node, $2 most events, $3 seconds beyond the function's own time limit. The attempt counts from here: an
--- event that kills its node is buried, not run for ever.
-WITH due AS MATERIALIZED (
-  SELECT e.id, (SELECT v.timeout_ms FROM aerofn_internal.functions f
-                JOIN aerofn_internal.versions v ON v.id = f.active_version
-                WHERE f.id = e.function_id) AS timeout_ms
-  FROM aerofn_internal.events e
-  WHERE e.state = 'pending' AND e.run_at <= now()
-  ORDER BY e.priority DESC, e.run_at, e.id
-  LIMIT $2 FOR UPDATE SKIP LOCKED
-), leased AS (
+-- event that kills its node is buried, not run for ever. One look per priority, so that those that wait for their
+-- time are never walked over. What is of a function with a cap is put among the held ones, which have half the room
+-- when there are any.
+WITH RECURSIVE ranks (priority) AS (
+  (SELECT e.priority FROM aerofn_internal.events e WHERE e.state = 'pending' AND NOT e.held
+   ORDER BY e.priority DESC LIMIT 1)
+  UNION ALL
+  SELECT next.priority FROM ranks r CROSS JOIN LATERAL (
+    SELECT e.priority FROM aerofn_internal.events e
+    WHERE e.state = 'pending' AND NOT e.held AND e.priority < r.priority ORDER BY e.priority DESC LIMIT 1) next
+), room (n) AS MATERIALIZED (
+  SELECT CASE WHEN EXISTS (SELECT FROM aerofn_internal.events e
+                           WHERE e.state = 'pending' AND e.held AND e.order_key IS NULL)
+                OR EXISTS (SELECT FROM aerofn_internal.events e WHERE e.state = 'pending' AND e.order_key IS NOT NULL)
+         THEN ($2::int + 1) / 2 ELSE $2::int END
+), due AS MATERIALIZED (
+  SELECT e.id, CASE WHEN v.max_concurrency IS NULL THEN $1::int END AS node,
+         now() + make_interval(secs => $3 + coalesce(v.timeout_ms, 0) / 1000.0) AS until
+  FROM ranks r CROSS JOIN LATERAL (
+    SELECT e.id, e.function_id FROM aerofn_internal.events e
+    WHERE e.state = 'pending' AND NOT e.held AND e.priority = r.priority AND e.run_at <= now()
+    ORDER BY e.run_at, e.id LIMIT (SELECT n FROM room) FOR UPDATE SKIP LOCKED) e
+  LEFT JOIN aerofn_internal.functions f ON f.id = e.function_id
+  LEFT JOIN aerofn_internal.versions v ON v.id = f.active_version
+  LIMIT (SELECT n FROM room)
+), taken AS (
   UPDATE aerofn_internal.events e
-  SET state = 'running', attempt = e.attempt + 1, leased_by = $1, token = nextval('aerofn_internal.lease_tokens'),
-      lease_until = now() + make_interval(secs => $3 + coalesce(due.timeout_ms, 0) / 1000.0)
-  FROM due WHERE e.id = due.id
+  SET state = CASE WHEN due.node IS NULL THEN 'pending' ELSE 'running' END::aerofn_internal.event_state,
+      held = due.node IS NULL, attempt = e.attempt + (due.node IS NOT NULL)::int, leased_by = due.node,
+      token = nextval('aerofn_internal.lease_tokens'), lease_until = due.until
+  -- As arrays: PostgreSQL takes them to be short, so that it looks the events up by their ids in any plan it keeps.
+  FROM unnest(ARRAY(SELECT id FROM due), ARRAY(SELECT node FROM due), ARRAY(SELECT until FROM due))
+    AS due (id, node, until)
+  WHERE e.id = due.id
   RETURNING e.*
+), leased AS (
+  SELECT * FROM taken WHERE state = 'running'
+  UNION ALL
+  SELECT * FROM aerofn_internal.lease_held(
+    $1::int, $2::int - (SELECT count(*) FROM taken WHERE state = 'running')::int, $3::float8)
 )
 SELECT e.id, f.name AS function, e.source, t.name AS trigger_name, e.role, e.claims::text AS claims, e.attempt,
        e.max_attempts, e.token, e.depth, e.created_at,
@@ -84,8 +109,8 @@ FROM lost WHERE e.id = lost.id
 RETURNING e.id, e.state::text AS state
 
 -- name: add_node
--- $1 the node's name
-INSERT INTO aerofn_internal.nodes (name) VALUES ($1) RETURNING id
+-- $1 the node's name, $2 the newest migration it knows
+INSERT INTO aerofn_internal.nodes (name, schema) VALUES ($1, $2) RETURNING id
 
 -- name: lock_node
 SELECT pg_advisory_lock(aerofn_internal.node_lock_class(), $1)
@@ -100,7 +125,7 @@ WHERE n.started_at < now() - interval '1 minute'
 -- name: next_due
 -- Seconds until the next pending event is due; null when there is none.
 SELECT extract(epoch FROM min(run_at) - now())::float8 FROM aerofn_internal.events
-WHERE state = 'pending' AND run_at > now()
+WHERE state = 'pending' AND run_at > created_at AND run_at > now()
 
 -- name: waiting
 SELECT count(*) FILTER (WHERE state = 'pending') AS pending, count(*) FILTER (WHERE state = 'running') AS running,

@@ -33,7 +33,7 @@ SELECT aerofn_internal.compiled($1, $2::jsonb)
 -- name: register
 SELECT aerofn.register_function(
   name => $1, wasm => $2, timeout_ms => $3, memory_mb => $4, env => $5, hosts => $6, roles => $7, run_as => $8,
-  activate => $9, author => $10)
+  activate => $9, author => $10, max_concurrency => $11)
 
 -- name: version_status
 -- $1 function, $2 number
