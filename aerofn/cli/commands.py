@@ -144,6 +144,23 @@ def deploy(  # noqa: PLR0917  typer's options are the parameters
 
 
 @app.command()
+def dev(
+    project: Annotated[Path, Argument(help="the folder of aerofn.toml")] = Path(),
+    database_url: Annotated[
+        str | None, Option(help="a PostgreSQL of yours; else one below .aerofn/", show_default=False)
+    ] = None,
+    port: Annotated[
+        int | None, Option(help="of the HTTP server; else 8787 or a free one", show_default=False)
+    ] = None,
+    fresh: Annotated[bool, Option(help="begin with an empty database")] = False,
+) -> None:
+    """Work on a project: everything is built and applied at every save, and what runs is shown."""
+    from aerofn.cli.dev import run  # noqa: PLC0415
+
+    run(project, database_url, port, fresh=fresh)
+
+
+@app.command()
 def apply(  # noqa: PLR0917  typer's options are the parameters
     project: Annotated[Path, Argument(help="the folder of aerofn.toml, or the file")] = Path(),
     dry_run: Annotated[

@@ -35,3 +35,10 @@ SELECT aerofn.replay($1)
 
 -- name: discard
 SELECT aerofn.discard($1)
+
+-- name: has_database
+SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)
+
+-- name: create_database
+-- {name}: of a place of AeroFn's own, a plain word
+CREATE DATABASE {name}

@@ -12,15 +12,9 @@ import pytest
 
 from aerofn.db.embedded import EmbeddedPostgres
 
-# A shell that starts this run in the background has it ignore SIGINT, and programs inherit that.
-CTRL_C_WORKS = (
-    sys.executable,
-    "-c",
-    "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execvp(sys.argv[1], sys.argv[1:])",
-)
+from .terminal_kit import CTRL_C_WORKS, LONGEST_S, postgres_below, read_until
 
 ROOT = Path(__file__).resolve().parents[2]
-LONGEST_S = 100
 
 
 class Demo:
@@ -61,9 +55,8 @@ class Demo:
         return out.decode()
 
     def processes(self) -> list[psutil.Process]:
-        """PostgreSQL's, which work below the directory or where it leads to."""
-        data = (self.folder / ".aerofn" / "demo" / "server").resolve()
-        return [one for one in psutil.process_iter(["cwd"]) if (one.info["cwd"] or "").startswith(str(data))]
+        """PostgreSQL's, which work below the directory."""
+        return postgres_below(self.folder / ".aerofn" / "demo")
 
 
 @pytest.fixture(scope="module")
@@ -82,17 +75,6 @@ async def demo(folder):
         if child.returncode is None:
             child.kill()
             await child.communicate()
-
-
-async def read_until(child: asyncio.subprocess.Process, text: str) -> str:
-    """What it prints, up to the line with `text`."""
-    seen = ""
-    async with asyncio.timeout(LONGEST_S):
-        while text not in seen:
-            line = await child.stdout.readline()
-            assert line, f"{seen}\n{(await child.stderr.read()).decode()}"
-            seen += line.decode()
-    return seen
 
 
 def check_story(said: str) -> None:

@@ -1,8 +1,6 @@
 """`aerofn apply`, from the file to the end: build, compare, show, ask, carry out, wait until all is compiled."""
 
 import asyncio
-import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +8,9 @@ import msgspec
 import typer
 
 from aerofn import project
-from aerofn.build import build
 from aerofn.cli import deploying
 from aerofn.cli.apply import database, show
+from aerofn.cli.apply.components import components
 from aerofn.cli.apply.plan import Change, Step, Thing, differs, plan
 from aerofn.cli.connection import connected
 from aerofn.cli.output import FAILED, OK, console, print_json
@@ -42,25 +40,14 @@ def run(wish: Wish) -> int:
     """
     declared = project.read(wish.where)
     with console(stderr=True).status("building") as status:
-        components = _components(declared, status.update)
-    return asyncio.run(_apply(wish, declared, components))
+        built = components(declared, status.update)
+    return asyncio.run(_apply(wish, declared, built))
 
 
-def _components(declared: Project, progress: Callable[[str], None]) -> dict[str, bytes]:
-    components = {}
-    with tempfile.TemporaryDirectory(prefix="aerofn-") as folder:
-        for name, function in declared.functions.items():
-            source = declared.folder / function.source
-            if source.suffix != ".wasm":
-                source = build(source, Path(folder) / f"{name}.wasm", progress=progress).output
-            components[name] = source.read_bytes()
-    return components
-
-
-async def _apply(wish: Wish, declared: Project, components: dict[str, bytes]) -> int:
+async def _apply(wish: Wish, declared: Project, built: dict[str, bytes]) -> int:
     anon_role = from_env(database_url=wish.database_url).anon_role
     async with connected(wish.database_url) as db:
-        options = await database.declared(db, declared, components, anon_role)
+        options = await database.declared(db, declared, built, anon_role)
         steps = await _plan(db, options, wish)
         if wish.dry_run:
             _tell(wish, steps, {})
@@ -74,7 +61,7 @@ async def _apply(wish: Wish, declared: Project, components: dict[str, bytes]) ->
                 raise Conflict(
                     "the database was changed meanwhile", hint="look at the new plan: aerofn apply"
                 )
-            made = await database.carry_out(db, steps, options, components)
+            made = await database.carry_out(db, steps, options, built)
         for name, number in made.items():
             await deploying.compiled(db, name, number, wish.wait)
         _tell(wish, steps, made)

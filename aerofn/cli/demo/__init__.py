@@ -1,6 +1,6 @@
 """`aerofn demo`: everything in a minute, on a PostgreSQL of its own below `./.aerofn/`.
 
-`place` makes the server, the database and the environment file; `watch` waits for invocations; `story` is
+`watch` waits for invocations; `story` is
 what happens, in order; `stage` is how it looks; `story.sql` is the SQL that it shows and runs.
 """
 
@@ -9,9 +9,9 @@ import contextlib
 import signal
 from pathlib import Path
 
-from aerofn.cli.demo.place import Place
 from aerofn.cli.demo.stage import Stage
 from aerofn.cli.demo.story import Story
+from aerofn.cli.place import Place
 from aerofn.observe import configure_logging
 
 _INTERRUPTED = 130  # as shells count it
@@ -26,7 +26,7 @@ def run(*, once: bool, port: int | None) -> None:
     configure_logging("warning")
     stage = Stage()
     stage.title()
-    with Place(Path(".aerofn"), port) as place:
+    with Place(Path(".aerofn"), "demo", port) as place:
         story = Story(place, stage)
         try:
             asyncio.run(_tell(story, once=once))

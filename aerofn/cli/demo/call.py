@@ -7,7 +7,7 @@ import urllib.error
 import urllib.request
 from typing import NamedTuple
 
-from aerofn.cli.demo.place import Place
+from aerofn.cli.place import Place
 from aerofn.cli.tokens import token
 from aerofn.errors import AeroFnError
 

@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from aerofn import __version__
-from aerofn.cli.demo.place import Place
 from aerofn.cli.output import BAD, GOOD, QUIET, STYLES, console, plain_table
+from aerofn.cli.place import Place
 from aerofn.model import Record
 
 _INDENT = "   "

@@ -1,20 +1,16 @@
 """What the demo does, in order: register, attach, insert, invoke over HTTP, look at the records, serve."""
 
-import asyncio
-import contextlib
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import NamedTuple
 
-import uvicorn
-
-from aerofn.app import Service, http_server
+from aerofn import sql
+from aerofn.app import Service
 from aerofn.cli.connection import connected
 from aerofn.cli.demo.call import Call
-from aerofn.cli.demo.place import STORY, Place
 from aerofn.cli.demo.stage import Stage
 from aerofn.cli.demo.watch import Seen, Watch
+from aerofn.cli.live import live
+from aerofn.cli.place import Place
 from aerofn.db.migrate import migrate
 from aerofn.db.pool import Connection
 from aerofn.errors import AeroFnError, Conflict
@@ -23,16 +19,11 @@ from aerofn.sql import share
 
 NAME = "reduce-stock"
 WAIT_S = 60.0
+STORY = sql.Queries(
+    "story",
+    sql.parse_queries("story", Path(__file__).with_name("story.sql").read_text(encoding="utf-8")),
+)
 _PSQL_BYTES = "decode(:'wasm', 'base64')"
-
-
-class _Node(NamedTuple):
-    """The running service, its HTTP server and where that listens."""
-
-    service: Service
-    server: uvicorn.Server
-    serving: asyncio.Task[None]
-    url: str
 
 
 class Story:
@@ -54,8 +45,10 @@ class Story:
         began = time.perf_counter()
         settings = self._place.settings()
         await self._prepare(settings)
-        async with self._node(settings) as node, connected(self._place.url) as db:
+        node_of = live(settings, env={}, on_record=self._watch.record, on_failure=self._watch.failed)
+        async with node_of as node, connected(self._place.url) as db:
             version = "{0.major}.{0.micro}".format(db.get_server_version())
+            self._place.write_environment(settings, node.url)
             took = time.perf_counter() - began
             self._stage.note(
                 f"PostgreSQL {version} and one node, all below {self._place.directory}/ ({took:.1f} s)"
@@ -70,9 +63,7 @@ class Story:
                 await self._serve(node.url)
 
     async def _prepare(self, settings: Settings) -> None:
-        async with connected(self._place.server_url) as server:
-            if not await server.fetchval(STORY.has_database):
-                await server.execute(STORY.create_database)
+        await self._place.make_database()
         async with connected(self._place.url) as db:
             await migrate(db, settings)
             if await db.fetchval(STORY.in_use):
@@ -82,27 +73,6 @@ class Story:
                 )
             async with db.transaction():
                 await db.execute(STORY.reset)
-
-    @contextlib.asynccontextmanager
-    async def _node(self, settings: Settings) -> AsyncIterator[_Node]:
-        service = Service(settings, env={}, on_record=self._watch.record, on_failure=self._watch.failed)
-        await service.start()
-        try:
-            ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-            server = http_server(service, ready.set_result)
-            serving = asyncio.create_task(server.serve())
-            try:
-                await asyncio.wait((ready, serving), timeout=WAIT_S, return_when=asyncio.FIRST_COMPLETED)
-                if not ready.done():
-                    raise AeroFnError("the HTTP server did not start", hint="its log lines above say why")
-                url = ready.result()
-                self._place.write_environment(settings, url)
-                yield _Node(service, server, serving, url)
-            finally:
-                server.should_exit = True
-                await serving
-        finally:
-            await service.stop()
 
     async def _register(self, service: Service, db: Connection) -> None:
         file = share("examples") / NAME / f"{NAME}.wasm"

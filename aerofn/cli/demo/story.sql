@@ -1,12 +1,6 @@
 -- What the demo runs on its database. Statements that people see are shown exactly as they stand here;
 -- {wasm} is a parameter when they run, and psql's decode(:'wasm', 'base64') when they are shown.
 
--- name: has_database
-SELECT EXISTS (SELECT FROM pg_database WHERE datname = 'demo')
-
--- name: create_database
-CREATE DATABASE demo
-
 -- name: in_use
 -- Another demo, or a service, that works on this database now.
 SELECT EXISTS (SELECT FROM aerofn_internal.live_nodes())

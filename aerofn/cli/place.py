@@ -1,4 +1,4 @@
-"""Where the demo lives: an embedded PostgreSQL, a database in it, and a file that other terminals source."""
+"""Where the demo and `aerofn dev` live: an embedded PostgreSQL, a database, a file that other terminals source."""
 
 import contextlib
 import os
@@ -11,15 +11,12 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from aerofn import sql
+from aerofn.cli.connection import connected
 from aerofn.cli.tokens import token
 from aerofn.db.embedded import EmbeddedPostgres
 from aerofn.errors import SettingsError
 from aerofn.settings import Settings, from_env
 
-STORY = sql.Queries(
-    "story",
-    sql.parse_queries("story", Path(__file__).with_name("story.sql").read_text(encoding="utf-8")),
-)
 PORT = 8787
 _PRIVATE = 0o600
 
@@ -28,13 +25,15 @@ class Place:
     """The directory `.aerofn`: PostgreSQL's data, compiled components, the JWT secret and the file `env`.
 
     Args:
+        name: of the database, and of the server's folder below the directory.
         port: for HTTP, 0 for a free one. By default 8787, or a free one where that is taken.
     """
 
-    def __init__(self, directory: Path, port: int | None) -> None:
+    def __init__(self, directory: Path, name: str, port: int | None) -> None:
         self.directory = directory
+        self.name = name
         self.port = _http_port(port)
-        self.postgres = EmbeddedPostgres(directory / "demo")
+        self.postgres = EmbeddedPostgres(directory / name)
         self._postgres_port: int | None = None
 
     def __enter__(self) -> "Place":
@@ -52,8 +51,8 @@ class Place:
 
     @property
     def url(self) -> str:
-        """The demo's database."""
-        return urlunsplit(urlsplit(self.postgres.url)._replace(path="/demo"))
+        """The database of this place."""
+        return urlunsplit(urlsplit(self.postgres.url)._replace(path=f"/{self.name}"))
 
     @property
     def in_use(self) -> bool:
@@ -66,7 +65,7 @@ class Place:
         return self.directory / "env"
 
     def settings(self) -> Settings:
-        """The node's settings; the environment's are left out, so that every demo is the same."""
+        """The node's settings; the environment's are left out, so that it is the same everywhere."""
         return from_env(
             {},
             database_url=self.url,
@@ -77,6 +76,12 @@ class Place:
             log_level="warning",
             shutdown_grace_s=3.0,
         )
+
+    async def make_database(self) -> None:
+        """Create the database of this place, unless it is there."""
+        async with connected(self.server_url) as server:
+            if not await server.fetchval(sql.queries("cli").has_database, self.name):
+                await server.execute(sql.queries("cli").create_database.format(name=self.name))
 
     def write_environment(self, settings: Settings, http_url: str) -> None:
         """Let other terminals find the database, the service and the command line: `. .aerofn/env`."""
