@@ -24,6 +24,7 @@ class Function(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     hosts: tuple[str, ...] = ()
     roles: tuple[str, ...] | None = None
     run_as: str | None = None
+    max_concurrency: int | None = None
 
 
 class RowTrigger(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -36,6 +37,7 @@ class RowTrigger(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     when: str | None = None
     columns: tuple[str, ...] | None = None
     max_attempts: int = 5
+    ordered_by: str | None = None
     enabled: bool = True
 
 

@@ -8,7 +8,7 @@ SELECT pg_advisory_xact_lock(hashtextextended('aerofn apply', 0))
 -- Of each function's newest version. "version" says whether it is the one that runs.
 SELECT DISTINCT ON (v.function) v.function AS name, v.author AS by, json_build_object(
          'component', v.digest, 'timeout_ms', v.timeout_ms, 'memory_mb', v.memory_mb, 'env', v.env,
-         'hosts', v.hosts, 'roles', v.roles, 'run_as', v.run_as,
+         'hosts', v.hosts, 'roles', v.roles, 'run_as', v.run_as, 'max_concurrency', v.max_concurrency,
          'version', CASE WHEN v.active OR v.status = 'compiling' THEN 'newest' WHEN v.status = 'failed' THEN 'failed'
                          ELSE format('rolled back from %s', v.version) END) AS options
 FROM aerofn.versions v ORDER BY v.function, v.version DESC
@@ -17,7 +17,7 @@ FROM aerofn.versions v ORDER BY v.function, v.version DESC
 SELECT t.name, t.created_by AS by, json_build_object(
          'function', t.function, 'table', format('%I.%I', t."schema", t."table"),
          'events', ARRAY(SELECT e FROM unnest(t.events) e ORDER BY e), 'run_as', t.run_as, 'when', t."when",
-         'columns', t.columns, 'max_attempts', t.max_attempts, 'enabled', t.enabled) AS options
+         'columns', t.columns, 'max_attempts', t.max_attempts, 'ordered_by', t.ordered_by, 'enabled', t.enabled) AS options
 FROM aerofn.triggers t WHERE t.kind = 'row'
 
 -- name: table_name
@@ -29,8 +29,9 @@ SELECT coalesce((SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JO
 -- $1 name, $2 component, $3 options
 SELECT aerofn.register_function(
   name => $1, wasm => $2, timeout_ms => o.timeout_ms, memory_mb => o.memory_mb, env => o.env, hosts => o.hosts,
-  roles => o.roles, run_as => o.run_as)
-FROM jsonb_to_record($3) o (timeout_ms int, memory_mb int, env text[], hosts text[], roles text[], run_as text)
+  roles => o.roles, run_as => o.run_as, max_concurrency => o.max_concurrency)
+FROM jsonb_to_record($3) o (timeout_ms int, memory_mb int, env text[], hosts text[], roles text[], run_as text,
+                            max_concurrency int)
 
 -- name: activate
 -- $1 function, $2 version: which had been rolled back from; one that is still compiling becomes active by itself
@@ -41,9 +42,9 @@ WHERE v.function = $1 AND v.version = $2 AND v.status = 'ready' AND NOT v.active
 -- $1 name, $2 options
 SELECT aerofn.create_row_trigger(
   name => $1, function => o.function, "table" => o."table", events => o.events, run_as => o.run_as, "when" => o."when",
-  columns => o.columns, max_attempts => o.max_attempts)
+  columns => o.columns, max_attempts => o.max_attempts, ordered_by => o.ordered_by)
 FROM jsonb_to_record($2) o (function text, "table" text, events text[], run_as text, "when" text, columns text[],
-                            max_attempts int)
+                            max_attempts int, ordered_by text)
 
 -- name: disable_trigger
 SELECT aerofn.disable_trigger($1)
