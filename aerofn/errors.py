@@ -7,8 +7,11 @@ AeroFnError
 │   ├── NotAllowed            403 not_allowed
 │   ├── NotFound              404 not_found
 │   ├── Conflict              409 conflict
+│   ├── InProgress            409 request_in_progress (retry can help)
+│   ├── KeyReused             422 idempotency_key_reused
 │   ├── PayloadTooLarge       413 payload_too_large
 │   ├── RateLimited           429 rate_limited        (retry can help)
+│   ├── KeysUnavailable       503 keys_unavailable    (retry can help)
 │   └── Busy                  503 busy                (retry can help)
 ├── DeployError               422 deploy_failed       the component cannot be a function
 │   ├── InvalidComponent      422 invalid_component
@@ -98,6 +101,21 @@ class Conflict(RequestError):
     status = 409
 
 
+class InProgress(RequestError):
+    """A request with the same Idempotency-Key is being run."""
+
+    code = "request_in_progress"
+    status = 409
+    retryable = True
+
+
+class KeyReused(RequestError):
+    """The Idempotency-Key was sent with another request before."""
+
+    code = "idempotency_key_reused"
+    status = 422
+
+
 class PayloadTooLarge(RequestError):
     """Body, component or result over its limit."""
 
@@ -106,10 +124,24 @@ class PayloadTooLarge(RequestError):
 
 
 class RateLimited(RequestError):
-    """Too many requests from this caller."""
+    """Too many requests from this caller; `retry_after` is in seconds."""
 
     code = "rate_limited"
     status = 429
+    retryable = True
+
+    def __init__(
+        self, message: str, *, retry_after: int = 1, hint: str | None = None, code: str | None = None
+    ) -> None:
+        super().__init__(message, hint=hint, code=code)
+        self.retry_after = retry_after
+
+
+class KeysUnavailable(RequestError):
+    """The keys that tokens are checked with cannot be fetched from the identity provider."""
+
+    code = "keys_unavailable"
+    status = 503
     retryable = True
 
 

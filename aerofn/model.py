@@ -92,6 +92,7 @@ class Version(msgspec.Struct, frozen=True):
     hosts: tuple[str, ...] = ()
     roles: frozenset[str] | None = None
     run_as: str | None = None
+    rate_limit: str | None = None
 
 
 class Event(msgspec.Struct, frozen=True):

@@ -24,6 +24,8 @@ FUNCTION_PREFIX = "AEROFN_ENV_"
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Positive = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0)]
+# As aerofn_internal.check_rate() has it, for functions' own.
+Rate = Annotated[str, Meta(pattern="^[1-9][0-9]{0,6}/(second|minute|hour|day)( burst [1-9][0-9]{0,6})?$")]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,11 +40,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     port: Port = 8787
     """Port the HTTP server listens on; 0 takes a free one."""
     jwt_secret: str | None = None
-    """HS256 secret of the tokens; at least 32 characters. Without it only `anon` can call."""
+    """HS256 secret of the tokens; at least 32 characters. Without it and `jwks_url` only `anon` can call."""
+    jwks_url: Annotated[str, Meta(pattern="^https?://")] | None = None
+    """Where the identity provider publishes the public keys of its tokens (RS256, ES256, EdDSA); prefer https."""
     jwt_audience: str | None = None
     """If set, tokens must carry this `aud`."""
     jwt_issuer: str | None = None
     """If set, tokens must carry this `iss`."""
+    forgery_rate: Rate = "60/minute"
+    """Tokens with a wrong signature from one address, beyond which it gets 429 for those not known to be good."""
     roles: tuple[str, ...] = ("anon", "authenticated", "service_role")
     """Database roles that a caller may act as; `aerofn migrate` makes a login for each."""
     anon_role: str = "anon"
@@ -59,6 +65,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Private directory for compiled components."""
     pool_size: Positive = 10
     """Connections per exposed role for functions' queries, opened as needed."""
+    function_pool_size: Positive = 8
+    """How many of a role's connections one function may hold, so that its slow queries leave some to others."""
     service_pool_size: Positive = 4
     """Connections of the service itself (leasing, settling, records)."""
     pool_timeout_s: Seconds = 5.0
@@ -85,6 +93,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Longest time between two looks for due events when no wakeup comes."""
     shutdown_grace_s: Annotated[float, Meta(ge=0)] = 10.0
     """Time running invocations have to end after SIGTERM."""
+    max_connections: Positive = 2048
+    """Clients that may be connected to this node at the same time; beyond it they get 503."""
+    client_timeout_s: Seconds = 20.0
+    """Time a client has for a request's head, again for its body (more at 1 KiB/s), and to read some of an answer."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses or networks of proxies in front, whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed."""
     max_body_mb: Positive = 6
     """Largest body of an HTTP invocation."""
     max_component_mb: Positive = 64
@@ -99,6 +113,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes one statement may return."""
     max_log_lines: Positive = 1000
     """Log lines kept of one invocation."""
+    rate_limit: Rate | None = None
+    """HTTP invocations of a function by each caller, such as `100/minute`, if the function sets none; per node."""
+    result_hours: Positive = 24
+    """How long the results of `Idempotency-Key` and `Prefer: respond-async` are kept."""
     retention_hours: Positive = 168
     """How long invocation records are kept."""
     log_level: Annotated[str, Meta(pattern="^(debug|info|warning|error)$")] = "info"
@@ -147,8 +165,9 @@ def _checked(values: dict[str, Any]) -> Settings:
         raise SettingsError(
             "no database is set", hint="set DATABASE_URL=postgresql://user:password@host:5432/database"
         )
-    if isinstance(values.get("roles"), str):
-        values["roles"] = tuple(r.strip() for r in values["roles"].split(",") if r.strip())
+    for name in ("roles", "trusted_proxies"):
+        if isinstance(values.get(name), str):
+            values[name] = tuple(one.strip() for one in values[name].split(",") if one.strip())
     try:
         settings = msgspec.convert(values, Settings, strict=False, dec_hook=_path)
     except msgspec.ValidationError as error:

@@ -155,7 +155,7 @@ def _product(door: Door, statement: str, params: str) -> Work:
     text = statement.format("todos")
 
     async def work() -> bytes:
-        session = Session(door, Caller("authenticated", CLAIMS))
+        session = Session(door, Caller("authenticated", CLAIMS), "bench")
         ok, doc = await session.query(text, params)
         assert ok, doc
         await session.commit()

@@ -13,12 +13,14 @@ from aerofn.db.invocations import Invocations
 from aerofn.db.listener import Listener
 from aerofn.db.logins import Login
 from aerofn.db.pool import Pool
+from aerofn.db.results import Results
 from aerofn.db.role_pool import RolePool
 from aerofn.dispatch.admission import Admission
 from aerofn.dispatch.compiler import Compiler
 from aerofn.dispatch.completions import Completions
 from aerofn.dispatch.dispatcher import Dispatcher, Pace
 from aerofn.dispatch.invoker import Invoker
+from aerofn.dispatch.kept import KeptRequests
 from aerofn.dispatch.requests import Requests
 from aerofn.model import Limits, Record
 from aerofn.runtime import Runtime, RuntimeConfig
@@ -54,11 +56,18 @@ class Parts:
         self.functions = Functions(database, Limits(settings.timeout_ms, settings.memory_mb))
         self.events = Events(database)
         self.invocations = Invocations(database, settings.retention_hours)
+        self.results = Results(database, settings.result_hours * 3600.0)
         self.invoker = Invoker(
-            self.runtime, self.functions, _bridge(given), Completions(self.events).complete, given.record
+            self.runtime,
+            self.functions,
+            _bridge(given),
+            complete=Completions(self.events).complete,
+            keep=self.results.keep,
+            record=given.record,
         )
         admission = Admission(settings.max_invocations, settings.max_waiting)
-        self.requests = Requests(self.functions, self.invoker, admission)
+        self.requests = Requests(self.functions, self.invoker, admission, settings.rate_limit)
+        self.kept = KeptRequests(self.requests, self.results, self._node)
         self.dispatcher = Dispatcher(self.events, self.functions, self.invoker, self._node, _pace(settings))
         self.listener = Listener(settings, given.service_login, self.dispatcher.wake, given.registry_hint)
         self.compiler = Compiler(self.runtime, self.functions, self._node)

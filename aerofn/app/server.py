@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import resource
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -10,6 +11,9 @@ import uvicorn
 
 from aerofn.app.service import Service
 from aerofn.settings import Settings
+from aerofn.web.connection import Connection, connections
+
+_OTHER_FILES = 1024
 
 
 async def serve(settings: Settings, on_ready: Callable[[str], None] = lambda _url: None) -> int:
@@ -21,6 +25,7 @@ async def serve(settings: Settings, on_ready: Callable[[str], None] = lambda _ur
     Raises:
         AeroFnError: it could not start; says what to do.
     """
+    _allow_connections(settings.max_connections)
     broken = asyncio.Event()
     service = Service(settings, on_failure=broken.set)
     await service.start()
@@ -35,6 +40,15 @@ async def serve(settings: Settings, on_ready: Callable[[str], None] = lambda _ur
     finally:
         await service.stop()
     return 1 if broken.is_set() else 0
+
+
+def _allow_connections(number: int) -> None:
+    """Have as many open files as connections, and some more, as far as the system lets us."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = number + _OTHER_FILES
+    if soft < wanted and soft != resource.RLIM_INFINITY:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 @contextlib.contextmanager
@@ -65,6 +79,15 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         yield
 
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second: once a second is enough to look for clients that are too slow."""
+        if counter % 10 == 0:
+            now = asyncio.get_running_loop().time()
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, Connection):
+                    connection.check(now)
+        return await super().on_tick(counter)
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
@@ -83,6 +106,10 @@ def http_server(service: Service, on_ready: Callable[[str], None] = lambda _url:
             access_log=False,
             server_header=False,
             date_header=True,
+            http=connections(settings.max_connections, settings.client_timeout_s),
+            ws="none",
+            proxy_headers=bool(settings.trusted_proxies),
+            forwarded_allow_ips=list(settings.trusted_proxies),
             timeout_keep_alive=75,
             timeout_graceful_shutdown=max(1, int(settings.shutdown_grace_s)),
         ),

@@ -100,6 +100,7 @@ class Service:
         ports = Ports(
             settings=self.settings,
             requests=self.parts.requests,
+            kept=self.parts.kept,
             functions=self.parts.functions,
             ready=self.readiness,
             metrics=self.metrics.exposition,
@@ -157,6 +158,7 @@ class Service:
         start("compiler", self._compile())
         start("dispatcher", parts.dispatcher.run())
         start("records", parts.invocations.run())
+        start("results", parts.results.run())
         start("loop lag", self.metrics.watch_loop())
         start("event counts", self._count_events())
 

@@ -7,6 +7,7 @@ import msgspec
 
 from aerofn.bridge.session import Door, Reply, Session
 from aerofn.db.events import Lease
+from aerofn.db.results import Kept
 from aerofn.errors import AeroFnError, HostError
 from aerofn.model import Caller, LogLine, Version
 
@@ -67,9 +68,9 @@ class InvocationHost:
         """A granted key's value."""
         return self._env.get(key)
 
-    async def commit(self, lease: Lease | None) -> None:
+    async def commit(self, lease: Lease | None, kept: Kept | None) -> None:
         """Make the effects last; see `Session.commit`."""
-        await self._session.commit(lease)
+        await self._session.commit(lease, kept)
 
     async def rollback(self) -> None:
         """Undo the effects."""
@@ -105,4 +106,4 @@ class Bridge:
                 f"role {caller.role!r} is not exposed on this node", hint="add it to AEROFN_ROLES and restart"
             )
         granted = {key: self._env[key] for key in version.env_keys if key in self._env}
-        return InvocationHost(Session(door, caller, depth), granted, self._max_lines)
+        return InvocationHost(Session(door, caller, version.function, depth), granted, self._max_lines)

@@ -23,6 +23,7 @@ from aerofn.bridge.guard import Guard
 from aerofn.bridge.verdict import Verdict
 from aerofn.db.events import Lease
 from aerofn.db.pool import unavailable
+from aerofn.db.results import Kept
 from aerofn.db.role_pool import Connection, RolePool
 from aerofn.errors import AeroFnError, DatabaseUnavailable, HostError, LeaseLost, QueryError
 from aerofn.model import Caller
@@ -74,12 +75,14 @@ class Statements:
         listed = ",".join([literal(value) if value is not None else "NULL" for value in params])
         return self._execute(kind=literal(kind), statement=literal(statement), params=listed)
 
-    def commit(self, lease: Lease | None) -> str:
+    def commit(self, lease: Lease | None, kept: Kept | None = None) -> str:
         """The last message of a transaction that succeeded."""
         finish, commit = self._commit
-        if lease is None:
-            return finish + commit
-        return f"{finish}{_Q.complete.format(event=lease.event, token=lease.token)}; {commit}"
+        if lease is not None:
+            finish += f"{_Q.complete.format(event=lease.event, token=lease.token)}; "
+        if kept is not None:
+            finish += f"{_keeping(lease, kept)}; "
+        return finish + commit
 
     def learn(self, text: str, types: list[Parameter]) -> None:
         """Remember a statement's types; when there are too many texts, begin anew."""
@@ -109,12 +112,14 @@ class Session:
     """Lazy: there is no connection and no transaction before the first query.
 
     Args:
+        function: whose share of the connections it takes from.
         depth: how many functions stand behind this one, for the guard against loops.
     """
 
-    def __init__(self, door: Door, caller: Caller, depth: int = 0) -> None:
+    def __init__(self, door: Door, caller: Caller, function: str, depth: int = 0) -> None:
         self._door = door
         self._caller = caller
+        self._function = function
         self._depth = depth
         self._connection: Connection | None = None
         self._busy = False
@@ -140,12 +145,12 @@ class Session:
             except QueryError as error:
                 return False, _json.encode(error.fields)
 
-    async def commit(self, lease: Lease | None = None) -> None:
-        """Make the effects last, together with the event's completion if there is a lease.
+    async def commit(self, lease: Lease | None = None, kept: Kept | None = None) -> None:
+        """Make the effects last, together with the event's completion if there is a lease, and a kept result.
 
         Raises:
             QueryError: a deferred constraint refused; nothing was done.
-            LeaseLost: the event runs elsewhere now; nothing was done.
+            LeaseLost: the event or request runs elsewhere now; nothing was done.
             DatabaseUnavailable: the connection broke; whether it was done is the database's to know.
         """
         self._ended = True
@@ -153,7 +158,7 @@ class Session:
             return
         connection = self._connection
         try:
-            await self._send(connection, self._door.statements.commit(lease))
+            await self._send(connection, self._door.statements.commit(lease, kept))
         except asyncpg.PostgresError as error:
             committed = not connection.is_in_transaction()  # then it was the reset that failed
             self._discard()
@@ -212,11 +217,11 @@ class Session:
 
     async def _begin(self) -> Connection:
         try:
-            connection = await self._door.pool.acquire(self._door.caps.wait_s)
+            connection = await self._door.pool.acquire(self._function, self._door.caps.wait_s)
         except TimeoutError as error:
             raise DatabaseUnavailable(
                 f"no database connection became free within {self._door.caps.wait_s:g} s",
-                hint="Raise AEROFN_POOL_SIZE, or make the functions' transactions shorter.",
+                hint="Raise AEROFN_POOL_SIZE and AEROFN_FUNCTION_POOL_SIZE, or make transactions shorter.",
                 code="database_busy",
             ) from error
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
@@ -302,12 +307,19 @@ class Session:
     def _give_back(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            self._door.pool.release(connection)
+            self._door.pool.release(connection, self._function)
 
     def _discard(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            self._door.pool.discard(connection, busy=self._busy)
+            self._door.pool.discard(connection, self._function, busy=self._busy)
+
+
+def _keeping(lease: Lease | None, kept: Kept) -> str:
+    values = {"output": literal("\\x" + kept.output.hex()), "invocation": literal(kept.invocation)}
+    if lease is not None:
+        return _Q.keep_event.format(event=lease.event, **values)
+    return _Q.keep.format(result=literal(kept.result or ""), token=kept.token, **values)
 
 
 def quoted(name: str) -> str:
@@ -325,7 +337,7 @@ def literal(text: str) -> str:
 
 def _refused(error: asyncpg.PostgresError) -> AeroFnError:
     if error.sqlstate == _LEASE_LOST:
-        return LeaseLost("the event is leased by another node now")
+        return LeaseLost("the event or request is run by another node now")
     return QueryError(_fields(error))
 
 

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import asyncpg
 
 from aerofn.db.pool import Pool, unavailable
-from aerofn.errors import AeroFnError, Conflict, InvalidRequest, NotAllowed, NotFound
+from aerofn.errors import AeroFnError, Conflict, InvalidRequest, LeaseLost, NotAllowed, NotFound
 
 T = TypeVar("T")
 _AWAY = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresError)
@@ -24,6 +24,7 @@ _KINDS: dict[str, type[AeroFnError]] = {
     "42501": NotAllowed,
     "22023": InvalidRequest,  # invalid_parameter_value
     "42602": InvalidRequest,  # invalid_name
+    "AF001": LeaseLost,
 }
 
 
@@ -55,14 +56,22 @@ class Database:
         Raises:
             NotFound, Conflict, NotAllowed, InvalidRequest: what it complained about.
         """
-        try:
-            return await self._pool.fetchval(statement, *arguments)
-        except _AWAY as error:
-            kind = _KINDS.get(getattr(error, "sqlstate", ""))
-            if kind is None or not isinstance(error, asyncpg.PostgresError):
-                raise unavailable(error) from error
-            fields = error.as_dict()
-            raise kind(fields["message"], detail=fields.get("detail"), hint=fields.get("hint")) from error
+        return await _complained(self._pool.fetchval(statement, *arguments))
+
+    async def call_row(self, statement: str, *arguments: Any) -> Any:
+        """The same for a function that returns a row."""
+        return await _complained(self._pool.fetchrow(statement, *arguments))
+
+
+async def _complained(asked: Awaitable[T]) -> T:
+    try:
+        return await asked
+    except _AWAY as error:
+        kind = _KINDS.get(getattr(error, "sqlstate", ""))
+        if kind is None or not isinstance(error, asyncpg.PostgresError):
+            raise unavailable(error) from error
+        fields = error.as_dict()
+        raise kind(fields["message"], detail=fields.get("detail"), hint=fields.get("hint")) from error
 
 
 async def _told(asked: Awaitable[T]) -> T:

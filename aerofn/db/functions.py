@@ -6,6 +6,7 @@ and a service with thousands of functions starts as quickly as one with none.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -17,6 +18,7 @@ from aerofn.model import Limits, Version
 
 T = TypeVar("T")
 _Q = sql.queries("functions")
+_MOST_UNKNOWN = 10_000
 
 
 class Compile(NamedTuple):
@@ -37,8 +39,28 @@ class Registration(msgspec.Struct, frozen=True, kw_only=True):
     hosts: tuple[str, ...] = ()
     roles: tuple[str, ...] | None = None
     run_as: str | None = None
+    rate_limit: str | None = None
     activate: bool = True
     max_concurrency: int | None = None
+
+
+class ListedFunction(msgspec.Struct, frozen=True):
+    """A function as the view `aerofn.functions` has it; `status` and `error` are its newest version's."""
+
+    name: str
+    status: str
+    active_version: int | None
+    newest_version: int
+    error: str | None
+    hint: str | None
+    timeout_ms: int | None
+    memory_mb: int | None
+    roles: list[str] | None
+    run_as: str | None
+    max_concurrency: int | None
+    rate_limit: str | None
+    created_at: datetime
+    updated_at: datetime
 
 
 class VersionStatus(msgspec.Struct, frozen=True):
@@ -66,6 +88,7 @@ class Functions:
         self._wait_s = wait_s
         self._revision = 0
         self._active: dict[str, Version] = {}
+        self._unknown: set[str] = set()
         self._changed = asyncio.Event()
 
     async def refresh(self) -> bool:
@@ -75,6 +98,7 @@ class Functions:
             return False
         self._revision = revision
         self._active.clear()
+        self._unknown.clear()
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
         return True
@@ -87,7 +111,11 @@ class Functions:
             DeployError: it has no version that compiled; says why.
         """
         version = self._active.get(name)
-        return version if version is not None else await self._look_up(name)
+        if version is not None:
+            return version
+        if name in self._unknown:
+            raise _not_found(name)
+        return await self._look_up(name)
 
     async def component(self, digest: bytes) -> bytes:
         """The component's bytes.
@@ -116,10 +144,12 @@ class Functions:
         Raises:
             InvalidRequest: the name, the options or the bytes cannot be right; says which.
         """
-        return int(await self._database.call(
+        number: int = await self._database.call(
             _Q.register, what.name, what.wasm, what.timeout_ms, what.memory_mb, what.env, what.hosts, what.roles,
-            what.run_as, what.activate, author, what.max_concurrency,
-        ))  # fmt: skip
+            what.run_as, what.activate, author, what.max_concurrency, what.rate_limit,
+        )  # fmt: skip
+        self._unknown.discard(what.name)
+        return number
 
     async def status(self, name: str, version: int) -> VersionStatus:
         """How far a version is.
@@ -140,9 +170,9 @@ class Functions:
         )
         return found
 
-    async def all(self) -> list[dict[str, Any]]:
-        """Every function, by name, as in `aerofn.functions`."""
-        return [dict(row) for row in await self._database.fetch(_Q.all)]
+    async def all(self) -> list[ListedFunction]:
+        """Every function, by name."""
+        return [ListedFunction(**row) for row in await self._database.fetch(_Q.all)]
 
     async def drop(self, name: str) -> None:
         """Remove a function.
@@ -173,13 +203,12 @@ class Functions:
         return version
 
     async def _row(self, name: str) -> Any:
+        revision = self._revision
         row = await self._database.fetchrow(_Q.active, name)
         if row is None:
-            raise NotFound(
-                f"there is no function {name!r}",
-                hint="aerofn functions lists them",
-                code="function_not_found",
-            )
+            if revision == self._revision and len(self._unknown) < _MOST_UNKNOWN:
+                self._unknown.add(name)  # so that whoever makes names up asks the database for each once
+            raise _not_found(name)
         return row
 
     def _version(self, name: str, row: Any) -> Version:
@@ -196,6 +225,7 @@ class Functions:
             hosts=tuple(row["hosts"]),
             roles=None if row["roles"] is None else frozenset(row["roles"]),
             run_as=row["run_as"],
+            rate_limit=row["rate_limit"],
         )
 
     async def _until(
@@ -213,6 +243,12 @@ class Functions:
                     await changed.wait()
             except TimeoutError:
                 return found
+
+
+def _not_found(name: str) -> NotFound:
+    return NotFound(
+        f"there is no function {name!r}", hint="aerofn functions lists them", code="function_not_found"
+    )
 
 
 def _no_version(name: str, row: Any) -> DeployError:

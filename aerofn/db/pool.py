@@ -7,6 +7,7 @@ import asyncpg
 
 from aerofn import sql
 from aerofn.db.logins import Login
+from aerofn.db.places import Places
 from aerofn.db.role_pool import RolePool
 from aerofn.errors import DatabaseUnavailable
 from aerofn.settings import Settings
@@ -79,10 +80,10 @@ async def open_role_pools(settings: Settings, logins: dict[str, Login]) -> dict[
     Functions' sessions hold state between statements, so they go past a pooler like the listener.
     """
     url = settings.direct_database_url or settings.database_url
-    return {role: _role_pool(url, role, logins[role], settings.pool_size) for role in settings.roles}
+    return {role: _role_pool(url, role, logins[role], settings) for role in settings.roles}
 
 
-def _role_pool(url: str, role: str, login: Login, size: int) -> RolePool:
+def _role_pool(url: str, role: str, login: Login, settings: Settings) -> RolePool:
     parameters = {**FIXED, "application_name": f"aerofn as {role}"}
 
     async def connect() -> Connection:
@@ -95,7 +96,8 @@ def _role_pool(url: str, role: str, login: Login, size: int) -> RolePool:
             server_settings=parameters,
         )
 
-    return RolePool(connect, size, sql.queries("session").stop)
+    places = Places(settings.pool_size, settings.function_pool_size)
+    return RolePool(connect, places, sql.queries("session").stop)
 
 
 async def close(*pools: Pool | RolePool) -> None:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 import structlog
 
+from aerofn.db.places import Places
+
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[Any]
 else:
@@ -26,41 +28,37 @@ _AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 class RolePool:
-    """At most `size` connections, made when needed.
+    """Connections as there are places for them, made when needed.
 
     Args:
         connect: makes one.
+        places: how many, and how many of them for each owner: a function.
         stop: SQL that ends the backend $1, sent by the same login on a connection of its own.
     """
 
-    def __init__(self, connect: Callable[[], Awaitable[Connection]], size: int, stop: str) -> None:
+    def __init__(self, connect: Callable[[], Awaitable[Connection]], places: Places, stop: str) -> None:
         self._connect = connect
-        self._size = size
+        self._places = places
         self._stop = stop
         self._idle: deque[tuple[Connection, float]] = deque()
-        self._waiting: deque[asyncio.Future[None]] = deque()
-        self._held = 0
         self._stopping: set[asyncio.Task[None]] = set()
 
     def get_size(self) -> int:
         """Connections that are open."""
-        return self._held + len(self._idle)
+        return self._places.taken + len(self._idle)
 
     def get_idle_size(self) -> int:
         """Those of them that nobody holds."""
         return len(self._idle)
 
-    async def acquire(self, wait_s: float) -> Connection:
-        """A connection, to be given back by `release` or `discard`.
+    async def acquire(self, owner: str, wait_s: float) -> Connection:
+        """A connection for `owner`, to be given back by `release` or `discard`.
 
         Raises:
             TimeoutError: none became free in time.
             OSError, asyncpg.PostgresError: a new one could not be made.
         """
-        if self._held >= self._size:
-            async with asyncio.timeout(wait_s):
-                await self._turn()
-        self._held += 1
+        await self._places.enter(owner, wait_s)
         while self._idle:
             connection, _ = self._idle.pop()
             if not connection.is_closed():
@@ -68,25 +66,25 @@ class RolePool:
         try:
             return await self._connect()
         except BaseException:
-            self._leave()
+            self._places.leave(owner)
             raise
 
-    def release(self, connection: Connection) -> None:
+    def release(self, connection: Connection, owner: str) -> None:
         """Give back a connection that is as new."""
         now = time.monotonic()
         if not connection.is_closed():
             self._idle.append((connection, now))
         while self._idle and self._idle[0][1] < now - _IDLE_S:
             self._idle.popleft()[0].terminate()
-        self._leave()
+        self._places.leave(owner)
 
-    def discard(self, connection: Connection, *, busy: bool) -> None:
+    def discard(self, connection: Connection, owner: str, *, busy: bool) -> None:
         """Close a connection and with it its transaction; `busy`: a query may be running on it."""
         if not busy:
             connection.terminate()
-            self._leave()
+            self._places.leave(owner)
             return
-        task = asyncio.create_task(self._end(connection), name="aerofn stop a query")
+        task = asyncio.create_task(self._end(connection, owner), name="aerofn stop a query")
         self._stopping.add(task)
         task.add_done_callback(self._stopping.discard)
 
@@ -103,29 +101,7 @@ class RolePool:
         while self._idle:
             self._idle.pop()[0].terminate()
 
-    async def _turn(self) -> None:
-        while self._held >= self._size:
-            place = asyncio.get_running_loop().create_future()
-            self._waiting.append(place)
-            try:
-                await place
-            except asyncio.CancelledError:
-                if place.done() and not place.cancelled():
-                    self._call_next()  # this one's turn had come: the next may have it
-                raise
-
-    def _leave(self) -> None:
-        self._held -= 1
-        self._call_next()
-
-    def _call_next(self) -> None:
-        while self._waiting:
-            place = self._waiting.popleft()
-            if not place.done():
-                place.set_result(None)
-                return
-
-    async def _end(self, connection: Connection) -> None:
+    async def _end(self, connection: Connection, owner: str) -> None:
         # asyncpg has sent a cancel request when its caller was cancelled; the next statement waits for its effect.
         try:
             async with asyncio.timeout(_CANCEL_S):
@@ -136,7 +112,7 @@ class RolePool:
             pass  # it is closed, or PostgreSQL has ended it
         finally:
             connection.terminate()
-            self._leave()
+            self._places.leave(owner)
 
     async def _kill(self, backend: int) -> None:
         """End a backend that a cancel request does not stop: code there catches the cancellation."""

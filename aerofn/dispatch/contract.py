@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from aerofn.db.events import Lease
 from aerofn.db.functions import Compile
+from aerofn.db.results import Kept
 from aerofn.errors import AeroFnError
 from aerofn.model import Caller, Event, Limits, LogLine, Record, Run, Version
 
@@ -19,7 +20,7 @@ class Host(Protocol):
     def queries(self) -> int: ...  # noqa: D102
     @property
     def wrote(self) -> bool: ...  # noqa: D102
-    async def commit(self, lease: Lease | None) -> None: ...  # noqa: D102
+    async def commit(self, lease: Lease | None, kept: Kept | None) -> None: ...  # noqa: D102
     async def rollback(self) -> None: ...  # noqa: D102
     def abandon(self) -> None: ...  # noqa: D102
 

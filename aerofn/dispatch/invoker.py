@@ -11,6 +11,7 @@ import msgspec
 import structlog
 
 from aerofn.db.events import Lease
+from aerofn.db.results import Kept, Taken
 from aerofn.dispatch.contract import Hosts, RecordSink, Registry, Sandbox
 from aerofn.errors import AeroFnError, DatabaseUnavailable, LeaseLost, QueryError
 from aerofn.model import Caller, GuestError, Outcome, Record, Run, Usage, Version
@@ -19,10 +20,12 @@ log = structlog.get_logger(__name__)
 _LEAST_COMMIT_S = 1.0
 _NOTHING_USED = Usage(0, 0, None, 0, 0, 0)
 Complete = Callable[[Lease], Awaitable[None]]
+Keep = Callable[[Lease | None, Kept], Awaitable[None]]
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """What to invoke. `payload` is the event's JSON; `lease` is there when an event asked for it.
+    """What to invoke. `payload` is the event's JSON; `lease` is there when an event asked for it, and `taken` when
+    a request did that must not run twice.
 
     `trigger` is `http`, `row`, `schedule`, `webhook` or `invoke`; `depth` counts the functions behind it.
     """
@@ -32,6 +35,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     payload: bytes
     trigger: str
     lease: Lease | None = None
+    taken: Taken | None = None
     attempt: int = 1
     depth: int = 0
     id: str = msgspec.field(default_factory=lambda: str(uuid.uuid4()))
@@ -50,16 +54,25 @@ class Invoker:
 
     Args:
         complete: settles an event whose function opened no transaction; raises LeaseLost.
+        keep: keeps the result of a function that opened none, and settles its event if there is one; the same.
         record: takes every invocation's record; must not raise or block.
     """
 
     def __init__(
-        self, sandbox: Sandbox, registry: Registry, hosts: Hosts, complete: Complete, record: RecordSink
+        self,
+        sandbox: Sandbox,
+        registry: Registry,
+        hosts: Hosts,
+        *,
+        complete: Complete,
+        keep: Keep,
+        record: RecordSink,
     ) -> None:
         self._sandbox = sandbox
         self._registry = registry
         self._hosts = hosts
         self._complete = complete
+        self._keep = keep
         self._record = record
 
     async def invoke(self, call: Call) -> Completed:
@@ -90,11 +103,14 @@ class Invoker:
             if run.outcome is Outcome.FUNCTION_ERROR:
                 await host.rollback()
             return run
+        kept = _kept(call, run)
         left = call.version.limits.timeout_ms / 1000 - (time.perf_counter() - started)
         try:
             async with asyncio.timeout(max(left, _LEAST_COMMIT_S)):
                 if host.wrote:
-                    await host.commit(call.lease)
+                    await host.commit(call.lease, kept)
+                elif kept is not None:
+                    await self._keep(call.lease, kept)
                 elif call.lease is not None:
                     await self._complete(call.lease)
         except TimeoutError:
@@ -107,6 +123,15 @@ class Invoker:
             host.failure = error
             return _failed(run, Outcome.HOST_ERROR, error.message)
         return run
+
+
+def _kept(call: Call, run: Run) -> Kept | None:
+    """What is kept of the run for whoever sent the request."""
+    if call.taken is not None:
+        return Kept(run.output or b"", call.id, call.taken.id, call.taken.token)
+    if call.lease is not None and call.trigger == "http":
+        return Kept(run.output or b"", call.id)
+    return None
 
 
 def _failed(run: Run, outcome: Outcome, message: str, name: str | None = None) -> Run:

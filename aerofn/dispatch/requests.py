@@ -1,20 +1,22 @@
 """Invocations that HTTP asks for: whether the caller may, whether there is room, and the event they see."""
 
-import uuid
-
 import msgspec
 
+from aerofn.db.results import Taken
 from aerofn.dispatch.admission import Admission
 from aerofn.dispatch.contract import Registry
 from aerofn.dispatch.invoker import Call, Completed, Invoker
-from aerofn.errors import NotAllowed
+from aerofn.dispatch.rates import Rates
+from aerofn.errors import NotAllowed, RateLimited
 from aerofn.model import Caller, Version
 
 _json = msgspec.json.Encoder()
+_NO_LIMIT = "none"
 
 
 class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A request as the function sees it. Header names are lower-case; `path` is what follows the name.
+    """A request as the function sees it. Header names are lower-case; `path` is what follows the name; `search` is the
+    query as it was sent, with its `?`.
 
     `body` is JSON: the parsed body for a JSON content type, else a string, in base64 if `isBase64Encoded`.
     """
@@ -22,6 +24,7 @@ class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
     method: str
     path: str
     query: dict[str, str]
+    search: str
     headers: dict[str, str]
     body: msgspec.Raw
     is_base64: bool = msgspec.field(name="isBase64Encoded", default=False)
@@ -41,32 +44,73 @@ class _HttpEvent(msgspec.Struct, frozen=True):
 
 
 class Requests:
-    """Answers HTTP invocations."""
+    """Answers HTTP invocations.
 
-    def __init__(self, registry: Registry, invoker: Invoker, admission: Admission) -> None:
+    Args:
+        rate_limit: how often each caller may invoke a function that says nothing itself; None: as often as it will.
+    """
+
+    def __init__(
+        self, registry: Registry, invoker: Invoker, admission: Admission, rate_limit: str | None = None
+    ) -> None:
         self._registry = registry
         self._invoker = invoker
         self._admission = admission
+        self._rate_limit = rate_limit
+        self._rates = Rates()
 
-    async def handle(
-        self, function: str, caller: Caller, request: HttpRequest, invocation: str | None = None
-    ) -> Completed:
-        """Invoke `function` as `caller`; `invocation` is its id, made here if there is none.
+    async def admit(self, function: str, caller: Caller, address: str) -> Version:
+        """The version that this caller may invoke now. What is refused here costs next to nothing.
+
+        Args:
+            address: the client's, which stands for a caller without a subject.
 
         Raises:
             NotFound, DeployError: there is no such function, or none that works.
             NotAllowed: the caller's role may not invoke it.
-            Busy: no room on this node.
+            RateLimited: it has been invoked by this caller too often.
         """
         version = await self._registry.active(function)
         _check_role(version, caller)
-        invocation = invocation or str(uuid.uuid4())
+        rate = version.rate_limit or self._rate_limit
+        if rate is not None and rate != _NO_LIMIT:
+            self._check_rate(rate, version, caller, address)
+        return version
+
+    async def run(
+        self,
+        version: Version,
+        caller: Caller,
+        request: HttpRequest,
+        invocation: str,
+        taken: Taken | None = None,
+    ) -> Completed:
+        """Invoke a version as `caller`. `invocation` is its id; `taken` says that its result is kept.
+
+        Raises:
+            Busy: no room on this node.
+        """
         event = _HttpEvent(invocation, "http", request, 1, _Sender(caller.role, caller.subject))
         call = Call(
-            version=version, caller=caller, payload=_json.encode(event), trigger="http", id=invocation
+            version=version,
+            caller=caller,
+            payload=_json.encode(event),
+            trigger="http",
+            id=invocation,
+            taken=taken,
         )
         async with self._admission.enter():
             return await self._invoker.invoke(call)
+
+    def _check_rate(self, rate: str, version: Version, caller: Caller, address: str) -> None:
+        who = address if caller.subject is None else f"{caller.role} {caller.subject}"
+        wait = self._rates.take(rate, f"{version.function_id} {who}")
+        if wait:
+            raise RateLimited(
+                f"function {version.function!r} may be invoked {rate} by each caller",
+                retry_after=wait,
+                hint="try again after as many seconds as Retry-After says",
+            )
 
 
 def _check_role(version: Version, caller: Caller) -> None:

@@ -6,11 +6,13 @@ from typing import Any
 import msgspec
 from starlette.types import Send
 
-from aerofn.errors import AeroFnError, Busy
+from aerofn.errors import AeroFnError, Busy, HostError, RateLimited
 
 Headers = list[tuple[bytes, bytes]]
 
 JSON = (b"content-type", b"application/json")
+# Supabase's client tells by it that the platform failed, and not the function.
+_RELAY_ERROR = (b"x-relay-error", b"true")
 _json = msgspec.json.Encoder()
 _WITHOUT_LENGTH = frozenset({204, 304})
 _WAIT_AND_RETRY = frozenset({429, 503})
@@ -44,8 +46,10 @@ def error_answer(error: AeroFnError) -> Answer:
     """An error as clients see it, with the headers that go with its status."""
     answer = json_answer(error.body(), error.status)
     if error.status in _WAIT_AND_RETRY:
-        seconds = error.retry_after if isinstance(error, Busy) else 1
+        seconds = error.retry_after if isinstance(error, Busy | RateLimited) else 1
         answer.headers.append((b"retry-after", b"%d" % math.ceil(seconds)))
+    if error.status == 503 or isinstance(error, HostError):
+        answer.headers.append(_RELAY_ERROR)
     elif error.status == 401:
         answer.headers.append((b"www-authenticate", b'Bearer realm="aerofn", error="invalid_token"'))
     return answer

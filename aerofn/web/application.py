@@ -8,6 +8,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Lifespan
 
 from aerofn.db.functions import Functions
+from aerofn.dispatch.kept import KeptRequests
 from aerofn.dispatch.requests import Requests
 from aerofn.settings import Settings
 from aerofn.web.auth import Tokens
@@ -15,7 +16,9 @@ from aerofn.web.deploy import Deploy
 from aerofn.web.endpoint import Endpoint
 from aerofn.web.envelope import Envelope
 from aerofn.web.invoke import METHODS, Invoke
+from aerofn.web.kept import KeptAnswers
 from aerofn.web.manage import Manage
+from aerofn.web.openapi import Document
 from aerofn.web.probes import Probes
 
 
@@ -30,6 +33,7 @@ class Ports:
 
     settings: Settings
     requests: Requests
+    kept: KeptRequests
     functions: Functions
     ready: Callable[[], Awaitable[list[str]]]
     metrics: Callable[[], tuple[bytes, str]]
@@ -51,14 +55,16 @@ def create(ports: Ports, lifespan: Lifespan[Starlette]) -> Starlette:
 
 def _routes(ports: Ports) -> list[Route]:
     tokens = Tokens(ports.settings)
-    invoke = Invoke(ports.requests, tokens, ports.settings)
+    kept = KeptAnswers(ports.kept, tokens, ports.settings.admin_role)
+    invoke = Invoke(ports.requests, kept, tokens, ports.settings)
     deploy = Deploy(ports.functions, tokens, ports.settings)
     manage = Manage(ports.functions, tokens)
     probes = Probes(ports.ready, ports.metrics)
-    return [
+    routes = [
         Route("/functions/v1/deploy", Endpoint(POST=deploy.post)),
         Route("/functions/v1/{name}", invoke, methods=METHODS),
         Route("/functions/v1/{name}/{path:path}", invoke, methods=METHODS),
+        Route("/results/v1/{id}", Endpoint(GET=kept.show)),
         Route("/manage/v1/functions", Endpoint(GET=manage.list)),
         Route("/manage/v1/functions/{name}", Endpoint(GET=manage.show, DELETE=manage.drop)),
         Route("/manage/v1/functions/{name}/activate", Endpoint(POST=manage.activate)),
@@ -66,3 +72,5 @@ def _routes(ports: Ports) -> list[Route]:
         Route("/readyz", Endpoint(GET=probes.readiness)),
         Route("/metrics", Endpoint(GET=probes.metrics)),
     ]
+    routes.append(Route("/openapi.json", Endpoint(GET=Document(routes).show)))
+    return routes

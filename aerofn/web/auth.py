@@ -9,16 +9,24 @@ from typing import Any
 
 import jwt
 import msgspec
+from starlette.types import Scope
 
 from aerofn.errors import InvalidToken, NotAllowed
 from aerofn.model import Caller
 from aerofn.settings import Settings
+from aerofn.web.client import address_of, headers_of
+from aerofn.web.forgeries import Forgeries
+from aerofn.web.jwks import Jwks
 from aerofn.web.keys import AnyOf, Keys, SharedSecret
 
 _json = msgspec.json.Encoder()
 _FOREVER = float("inf")
 _LONGEST = 16 * 1024
 _KEPT = 4096
+# A token without an end, or signed with a key that its provider has withdrawn meanwhile, is looked at again.
+_KEPT_S = 300.0
+# What a token that nobody of ours has signed ends in. Others are ours, if such as do not hold: expired, for example.
+_GUESS = (InvalidToken, jwt.DecodeError, jwt.InvalidAlgorithmError, ValueError, RecursionError)
 
 
 class Tokens:
@@ -38,13 +46,15 @@ class Tokens:
         self._most_kept = kept
         self._kept: dict[str, tuple[Caller, float]] = {}
         self._anonymous = Caller(settings.anon_role, {"role": settings.anon_role})
+        self._forgeries = Forgeries(settings.forgery_rate)
 
-    async def caller(self, headers: dict[str, str]) -> Caller:
-        """Who sent a request with these headers.
+    async def caller(self, headers: dict[str, str], address: str) -> Caller:
+        """Who sent a request with these headers from this address.
 
         Raises:
             InvalidToken: there is a token, and it is not valid.
             NotAllowed: its role is not one of this service's.
+            RateLimited: too many that are not valid came from there.
         """
         token = _token(headers)
         if token is None:
@@ -52,35 +62,37 @@ class Tokens:
         kept = self._kept.get(token)
         if kept is not None and self._clock() < kept[1]:
             return kept[0]
-        return await self._verified(token)
+        return await self._verified(token, address)
 
-    async def admin(self, headers: dict[str, str]) -> Caller:
+    async def admin(self, scope: Scope) -> Caller:
         """Who sent a request that only the admin role may send.
 
         Raises:
             InvalidToken: there is no token, or none that is valid.
             NotAllowed: its role is another.
+            RateLimited: too many tokens that are not valid came from there.
         """
-        role = self._settings.admin_role
+        role, headers = self._settings.admin_role, headers_of(scope)
         if _token(headers) is None:
             raise InvalidToken(
                 "this needs a token", hint=f"send Authorization: Bearer with a token of role {role}"
             )
-        caller = await self.caller(headers)
+        caller = await self.caller(headers, address_of(scope))
         if caller.role != role:
             raise NotAllowed(f"role {caller.role!r} may not do this", hint=f"use a token of role {role}")
         return caller
 
-    async def _verified(self, token: str) -> Caller:
+    async def _verified(self, token: str, address: str) -> Caller:
         self._kept.pop(token, None)
-        claims = await self._claims(token)
+        self._forgeries.check(address)
+        claims = await self._claims(token, address)
         caller = Caller(self._role(claims), claims)
         if len(self._kept) >= self._most_kept:
             del self._kept[next(iter(self._kept))]  # the one kept longest
-        self._kept[token] = caller, float(claims.get("exp", _FOREVER))
+        self._kept[token] = caller, min(float(claims.get("exp", _FOREVER)), self._clock() + _KEPT_S)
         return caller
 
-    async def _claims(self, token: str) -> dict[str, Any]:
+    async def _claims(self, token: str, address: str) -> dict[str, Any]:
         if len(token) > _LONGEST:
             raise InvalidToken(f"the token is longer than {_LONGEST} characters")
         try:
@@ -94,7 +106,11 @@ class Tokens:
                 # iat says when it was issued, not from when on it holds: a clock a little ahead is no attack.
                 options={"verify_aud": self._settings.jwt_audience is not None, "verify_iat": False},
             )
-        except (jwt.PyJWTError, ValueError, RecursionError) as error:
+        except (InvalidToken, jwt.PyJWTError, ValueError, RecursionError) as error:
+            if isinstance(error, _GUESS):
+                self._forgeries.count(address)
+            if isinstance(error, InvalidToken):
+                raise
             raise InvalidToken("the token is not valid", detail=_reason(error)) from None
         _check_text(claims)
         return claims
@@ -114,7 +130,12 @@ class Tokens:
 
 
 def _sources(settings: Settings) -> list[Keys]:
-    return [SharedSecret(settings.jwt_secret)] if settings.jwt_secret is not None else []
+    sources: list[Keys] = []
+    if settings.jwt_secret is not None:
+        sources.append(SharedSecret(settings.jwt_secret))
+    if settings.jwks_url is not None:
+        sources.append(Jwks(settings.jwks_url))
+    return sources
 
 
 def _token(headers: dict[str, str]) -> str | None:

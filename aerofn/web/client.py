@@ -27,6 +27,12 @@ def headers_of(scope: Scope) -> dict[str, str]:
     return headers
 
 
+def address_of(scope: Scope) -> str:
+    """The client's address; behind a proxy that is trusted, the one that the proxy says."""
+    client = scope.get("client")
+    return str(client[0]) if client else ""
+
+
 def check_declared_length(headers: dict[str, str], most: int) -> None:
     """Refuse a body by its declared length, before any of it is read.
 

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator
 from typing import Any
 
+import msgspec
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
@@ -14,15 +15,45 @@ from aerofn.settings import Settings
 from aerofn.web.answer import Answer, json_answer
 from aerofn.web.auth import Tokens
 from aerofn.web.client import check_declared_length, headers_of, read_chunk, too_large
+from aerofn.web.operation import FUNCTION_NAME, Content, operation
 
 _OPTIONS_BYTES = 64 * 1024
 _LONGEST_WAIT_S = 600.0
 _LISTS = frozenset({"env", "hosts", "roles"})
-_FIELDS = _LISTS | {
-    "name", "wasm", "timeout_ms", "memory_mb", "max_concurrency", "run_as", "activate", "wait",
-}  # fmt: skip
+_LIST = {"type": "array", "items": {"type": "string"}}
+# As docs/http-api.md has it; what a form says is checked below, where each field is read.
+FORM: dict[str, Any] = {
+    "type": "object",
+    "required": ["name", "wasm"],
+    "additionalProperties": False,
+    "properties": {
+        "name": {"type": "string", "pattern": FUNCTION_NAME},
+        "wasm": {"type": "string", "format": "binary", "description": "a WebAssembly component"},
+        "timeout_ms": {"type": "integer", "minimum": 1, "maximum": 900_000},
+        "memory_mb": {"type": "integer", "minimum": 1, "maximum": 4096},
+        "max_concurrency": {"type": "integer", "minimum": 1, "maximum": 10_000},
+        "env": _LIST,
+        "hosts": _LIST,
+        "roles": _LIST,
+        "run_as": {"type": "string"},
+        "rate_limit": {"type": "string", "description": "such as 100/minute, or none"},
+        "activate": {"type": "boolean"},
+        "wait": {"type": "integer", "minimum": 0, "maximum": 600},
+    },
+}
+_FIELDS = frozenset(FORM["properties"])
 _SWITCH = {"true": True, "1": True, "false": False, "0": False}
 _CURL = 'curl -H "Authorization: Bearer $TOKEN" -F name=hello -F wasm=@hello.wasm …/functions/v1/deploy'
+
+
+class Deployed(msgspec.Struct):
+    """A version that was made, or that was there already."""
+
+    name: str
+    version: int
+    status: str
+    digest: str
+    active: bool
 
 
 class Deploy:
@@ -33,6 +64,12 @@ class Deploy:
         self._tokens = tokens
         self._most = (settings.max_component_mb << 20) + _OPTIONS_BYTES
 
+    @operation(
+        "Deploy a version of a function",
+        body=Content("multipart/form-data", FORM),
+        answers={201: Deployed, 202: Deployed},
+        errors=[InvalidRequest, DeployError],
+    )
     async def post(self, request: Request) -> Answer:
         """201 once it is ready, 202 while it still compiles.
 
@@ -42,7 +79,7 @@ class Deploy:
             DeployError: the component does not compile.
         """
         headers = headers_of(request.scope)
-        caller = await self._tokens.admin(headers)
+        caller = await self._tokens.admin(request.scope)
         check_declared_length(headers, self._most)
         form = await _form(request, self._most)
         try:
@@ -62,13 +99,9 @@ def _answer(version: VersionStatus) -> Answer:
             hint=problem.get("hint"),
             code=problem.get("code"),
         )
-    body = {
-        "name": version.name,
-        "version": version.version,
-        "status": version.status,
-        "digest": version.digest,
-        "active": bool(version.active),
-    }
+    body = Deployed(
+        version.name, version.version, version.status, version.digest, active=bool(version.active)
+    )
     return json_answer(body, 202 if version.status == "compiling" else 201)
 
 
@@ -113,6 +146,7 @@ async def _registration(form: FormData) -> Registration:
         hosts=lists["hosts"],
         roles=lists["roles"] or None,
         run_as=_text(form, "run_as"),
+        rate_limit=_text(form, "rate_limit"),
         activate=_switch(form, "activate", default=True),
         max_concurrency=_integer(form, "max_concurrency"),
     )

@@ -7,15 +7,17 @@ from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from aerofn.web.answer import Answer
+from aerofn.web.operation import operation_of
 
 Answering = Callable[[Request], Awaitable[Answer]]
 
 
 class Endpoint:
-    """Answers a request with the function of its method; HEAD as GET."""
+    """Answers a request with the function of its method; HEAD as GET. Each says what it answers: @operation."""
 
     def __init__(self, **by_method: Answering) -> None:
         self._by_method = by_method
+        self.operations = {method: operation_of(answering) for method, answering in by_method.items()}
         self._allow = ", ".join([*by_method, *(["HEAD"] if "GET" in by_method else []), "OPTIONS"])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

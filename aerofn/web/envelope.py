@@ -17,6 +17,7 @@ from aerofn.web.client import ClientGone
 
 log = structlog.get_logger(__name__)
 INVOCATION_ID = b"x-aerofn-invocation-id"
+EVERYWHERE = (cors.ALLOW_ORIGIN, cors.EXPOSE_HEADERS, (b"x-content-type-options", b"nosniff"))
 _SCOPE_KEY = "aerofn.invocation_id"
 
 
@@ -65,11 +66,13 @@ class _Sealing:
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.started = True
-            headers = [*message["headers"], (INVOCATION_ID, self._id)]
-            # A function may answer CORS itself, as a Supabase function does; twice would break the browser.
-            names = {name for name, _ in headers}
-            headers += [h for h in (cors.ALLOW_ORIGIN, cors.EXPOSE_HEADERS) if h[0] not in names]
-            message["headers"] = headers
+            names = {name for name, _ in message["headers"]}
+            # A function may answer CORS itself, as a Supabase function does; twice would break the browser. And a
+            # kept answer has the id of the invocation that it was.
+            message["headers"] = [
+                *message["headers"],
+                *(h for h in (*EVERYWHERE, (INVOCATION_ID, self._id)) if h[0] not in names),
+            ]
         await self._send(message)
 
 

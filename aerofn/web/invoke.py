@@ -1,29 +1,62 @@
 """`/functions/v1/{name}`: invoke a function and answer with what it returned."""
 
 import re
+from typing import ClassVar
 
 from starlette.types import Receive, Scope, Send
 
+from aerofn.dispatch.invoker import Completed
 from aerofn.dispatch.requests import Requests
-from aerofn.errors import NotFound
-from aerofn.model import Outcome
+from aerofn.errors import (
+    Cancelled,
+    DeployError,
+    InProgress,
+    InvalidRequest,
+    InvocationTimeout,
+    KeyReused,
+    NotFound,
+)
+from aerofn.model import Caller, Outcome
 from aerofn.settings import Settings
+from aerofn.web.answer import Answer
 from aerofn.web.auth import Tokens
-from aerofn.web.client import Presence, headers_of, read_body
+from aerofn.web.client import Presence, address_of, headers_of, read_body
 from aerofn.web.envelope import invocation_id
+from aerofn.web.kept import KeptAnswers, Later
+from aerofn.web.operation import FUNCTION_NAME, Content, Operation
 from aerofn.web.outcome import error_of
 from aerofn.web.request import http_request
 from aerofn.web.response import answer_to
+from aerofn.web.wishes import wishes_of
 
 METHODS = ("POST", "GET", "PUT", "PATCH", "DELETE")
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}")
+_NAME = re.compile(FUNCTION_NAME)
+_BODYLESS = frozenset({"GET", "DELETE"})
+
+
+def _operation(method: str) -> Operation:
+    return Operation(
+        "Invoke a function",
+        answers={200: Content("*/*"), 202: Later},
+        errors=[NotFound, InProgress, KeyReused, DeployError, InvalidRequest, InvocationTimeout, Cancelled],
+        body=None if method in _BODYLESS else Content("*/*"),
+        headers={
+            "idempotency-key": {"type": "string", "pattern": "^[!-~]{1,255}$"},
+            "prefer": {"type": "string", "enum": ["respond-async"]},
+        },
+        who="caller",
+        description="The function may answer with any status from 200 to 599, any headers and any body.",
+    )
 
 
 class Invoke:
     """The hot path, hence plain ASGI: one request, one invocation."""
 
-    def __init__(self, requests: Requests, tokens: Tokens, settings: Settings) -> None:
+    operations: ClassVar[dict[str, Operation]] = {method: _operation(method) for method in METHODS}
+
+    def __init__(self, requests: Requests, kept: KeptAnswers, tokens: Tokens, settings: Settings) -> None:
         self._requests = requests
+        self._kept = kept
         self._tokens = tokens
         self._admin_role = settings.admin_role
         self._most = settings.max_body_mb << 20
@@ -36,14 +69,26 @@ class Invoke:
             ClientGone: the client left; the invocation is cancelled.
         """
         name = check_name(scope["path_params"]["name"])
-        headers = headers_of(scope)
-        caller = await self._tokens.caller(headers)
+        headers, address = headers_of(scope), address_of(scope)
+        caller = await self._tokens.caller(headers, address)
+        version = await self._requests.admit(name, caller, address)
         request = http_request(scope, headers, await read_body(receive, headers, self._most))
+        if "idempotency-key" in headers or "prefer" in headers:
+            wishes = wishes_of(headers)
+            if wishes.key is not None or wishes.later:
+                found = await self._kept.invoke(
+                    wishes, version, caller, request, scope=scope, receive=receive
+                )
+                await (found if isinstance(found, Answer) else self._answer(found, caller)).send(send)
+                return
         with Presence(receive):
-            completed = await self._requests.handle(name, caller, request, invocation_id(scope))
+            completed = await self._requests.run(version, caller, request, invocation_id(scope))
+        await self._answer(completed, caller).send(send)
+
+    def _answer(self, completed: Completed, caller: Caller) -> Answer:
         if completed.run.outcome is not Outcome.SUCCESS:
             raise error_of(completed, with_stack=caller.role == self._admin_role)
-        await answer_to(completed.run.output or b"").send(send)
+        return answer_to(completed.run.output or b"")
 
 
 def check_name(name: str) -> str:

@@ -51,5 +51,8 @@ class AnyOf:
             if key is not None:
                 return key
         if not self._sources:
-            raise InvalidToken("this service accepts no tokens", hint="the operator sets AEROFN_JWT_SECRET")
+            raise InvalidToken(
+                "this service accepts no tokens",
+                hint="the operator sets AEROFN_JWT_SECRET or AEROFN_JWKS_URL",
+            )
         raise InvalidToken("the token is not signed with a key of this service", hint="check its alg and kid")

@@ -1,25 +1,37 @@
 """`/manage/v1/functions`: list, show, drop and activate. For the admin role."""
 
+from typing import Annotated
+
 import msgspec
 from starlette.requests import Request
 
-from aerofn.db.functions import Functions
-from aerofn.errors import InvalidRequest, NotFound
+from aerofn.db.functions import Functions, ListedFunction
+from aerofn.errors import Conflict, InvalidRequest, NotFound
 from aerofn.web.answer import Answer, json_answer
 from aerofn.web.auth import Tokens
 from aerofn.web.client import headers_of, read_body
 from aerofn.web.invoke import check_name
+from aerofn.web.operation import operation
 
 _MOST_BYTES = 64 * 1024
 
 
-class _Activation(msgspec.Struct, forbid_unknown_fields=True):
-    # The registry's numbers are PostgreSQL integers.
-    version: int = msgspec.field()
+# The registry's numbers are PostgreSQL integers.
+Number = Annotated[int, msgspec.Meta(ge=1, le=(1 << 31) - 1)]
 
-    def __post_init__(self) -> None:
-        if not 1 <= self.version < 1 << 31:
-            raise ValueError("no version has this number")
+
+class Activation(msgspec.Struct, forbid_unknown_fields=True):
+    """Which version is to run."""
+
+    version: Number
+
+
+class Activated(msgspec.Struct):
+    """Which version runs now."""
+
+    name: str
+    version: int
+    active: bool = True
 
 
 class Manage:
@@ -29,11 +41,13 @@ class Manage:
         self._functions = functions
         self._tokens = tokens
 
+    @operation("List the functions", answers={200: list[ListedFunction]})
     async def list(self, request: Request) -> Answer:
         """Every function, by name."""
-        await self._tokens.admin(headers_of(request.scope))
+        await self._tokens.admin(request.scope)
         return json_answer(await self._functions.all())
 
+    @operation("Show one function", answers={200: ListedFunction}, errors=[NotFound])
     async def show(self, request: Request) -> Answer:
         """One function.
 
@@ -42,10 +56,11 @@ class Manage:
         """
         name = await self._admitted(request)
         for function in await self._functions.all():
-            if function["name"] == name:
+            if function.name == name:
                 return json_answer(function)
         raise NotFound(f"there is no function {name!r}", code="function_not_found")
 
+    @operation("Remove a function", answers={204: None}, errors=[NotFound, Conflict])
     async def drop(self, request: Request) -> Answer:
         """Remove a function.
 
@@ -55,6 +70,12 @@ class Manage:
         await self._functions.drop(await self._admitted(request))
         return Answer(204, b"", [])
 
+    @operation(
+        "Make a version the one that runs",
+        body=Activation,
+        answers={200: Activated},
+        errors=[NotFound, Conflict],
+    )
     async def activate(self, request: Request) -> Answer:
         """Make a version the one that runs: `{"version": 3}`.
 
@@ -65,14 +86,14 @@ class Manage:
         name = await self._admitted(request)
         body = await read_body(request.receive, headers_of(request.scope), _MOST_BYTES)
         try:
-            number = msgspec.json.decode(body, type=_Activation).version
+            number = msgspec.json.decode(body, type=Activation).version
         except (msgspec.MsgspecError, RecursionError) as error:
             raise InvalidRequest(
                 "the body names no version", detail=str(error), hint='send {"version": 3}'
             ) from None
         await self._functions.activate(name, number)
-        return json_answer({"name": name, "version": number, "active": True})
+        return json_answer(Activated(name, number))
 
     async def _admitted(self, request: Request) -> str:
-        await self._tokens.admin(headers_of(request.scope))
+        await self._tokens.admin(request.scope)
         return check_name(request.path_params["name"])

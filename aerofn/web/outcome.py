@@ -1,5 +1,7 @@
 """How an invocation that did not succeed is told to its HTTP caller."""
 
+from typing import Any
+
 from aerofn.dispatch.invoker import Completed
 from aerofn.errors import (
     AeroFnError,
@@ -35,6 +37,24 @@ def error_of(completed: Completed, *, with_stack: bool) -> AeroFnError:
     if outcome in _KINDS:
         kind, hint = _KINDS[outcome]
         return kind(error.message, hint=hint)
+    return _host_error()
+
+
+def error_of_event(kept: dict[str, Any], *, with_stack: bool) -> AeroFnError:
+    """The error of an event that was given up, from the last of those that are kept with it."""
+    error = GuestError(str(kept.get("message")), kept.get("name"), kept.get("stack"))
+    code = str(kept.get("code"))
+    if code == Outcome.FUNCTION_ERROR:
+        return FunctionError(error.message, detail=_detail(error, with_stack))
+    for outcome, (kind, hint) in _KINDS.items():
+        if code == outcome:
+            return kind(error.message, hint=hint)
+    if code == Outcome.HOST_ERROR:
+        return _host_error()
+    return AeroFnError(error.message, detail=kept.get("detail"), hint=kept.get("hint"), code=code)
+
+
+def _host_error() -> HostError:
     # What went wrong inside the service is for its log and the record, not for a client.
     return HostError(
         "the service failed while it ran the function", hint="try again; the record has the cause"

@@ -2,10 +2,18 @@
 
 from collections.abc import Awaitable, Callable
 
+import msgspec
 from starlette.requests import Request
 
 from aerofn.errors import Busy
 from aerofn.web.answer import Answer, json_answer
+from aerofn.web.operation import Content, operation
+
+
+class Health(msgspec.Struct):
+    """`ok`, or `ready`."""
+
+    status: str
 
 
 class Probes:
@@ -17,10 +25,12 @@ class Probes:
         self._ready = ready
         self._metrics = metrics
 
+    @operation("Whether the process answers", answers={200: Health}, who="anybody")
     async def health(self, request: Request) -> Answer:
         """200 for as long as the event loop turns."""
-        return json_answer({"status": "ok"})
+        return json_answer(Health("ok"))
 
+    @operation("Whether the node can take work", answers={200: Health}, errors=[Busy], who="anybody")
     async def readiness(self, request: Request) -> Answer:
         """200 when the node can take work.
 
@@ -30,8 +40,9 @@ class Probes:
         reasons = await self._ready()
         if reasons:
             raise _not_ready(reasons)
-        return json_answer({"status": "ready"})
+        return json_answer(Health("ready"))
 
+    @operation("Prometheus' metrics", answers={200: Content("text/plain", {"type": "string"})}, who="anybody")
     async def metrics(self, request: Request) -> Answer:
         """Prometheus' text."""
         body, content_type = self._metrics()

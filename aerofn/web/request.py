@@ -30,6 +30,7 @@ def http_request(scope: Scope, headers: dict[str, str], body: bytes) -> HttpRequ
         method=scope["method"],
         path="/" + scope["path_params"].get("path", ""),
         query=_query(scope["query_string"]) if scope["query_string"] else {},
+        search="?" + scope["query_string"].decode("latin-1") if scope["query_string"] else "",
         headers=headers,
         body=content,
         is_base64=is_base64,

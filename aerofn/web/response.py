@@ -25,6 +25,13 @@ _HOP_BY_HOP = frozenset({
     "trailer", "transfer-encoding", "upgrade",
 })  # fmt: skip
 # Told by the service itself, whatever the function says.
+# They speak for the whole origin, where the dashboard lives too.
+_OF_THE_ORIGIN = frozenset({"clear-site-data", "service-worker-allowed", "strict-transport-security"})
+# A page that a function answers runs its scripts in an origin of its own: it cannot reach the dashboard's.
+_NO_ORIGIN = (
+    b"content-security-policy",
+    b"sandbox allow-downloads allow-forms allow-modals allow-popups allow-scripts",
+)
 _OURS = frozenset({"content-length", "x-aerofn-invocation-id"})
 _BODYLESS = frozenset({204, 205, 304})
 
@@ -68,7 +75,7 @@ def _full_answer(full: _Full) -> Answer:
     status = int(bytes(full.status))
     if not 200 <= status <= 599:
         _refuse(f"statusCode is {status}", "use 200 to 599")
-    headers = _headers(full.headers)
+    headers = [*_headers(full.headers), _NO_ORIGIN]
     body, content_type = _body(full)
     if status in _BODYLESS:
         return Answer(status, b"", headers)
@@ -90,6 +97,8 @@ def _headers(raw: msgspec.Raw) -> Headers:
             _refuse(f"{name!r} cannot name a header", "use letters, digits and '-'")
         if lower in _HOP_BY_HOP:
             _refuse(f"the header {lower} is the connection's, not the function's", "leave it out")
+        if lower in _OF_THE_ORIGIN:
+            _refuse(f"the header {lower} is the whole service's, not the function's", "leave it out")
         if lower not in _OURS:
             many = value if isinstance(value, list) else [value]
             headers += [(lower.encode(), _value(lower, one)) for one in many]

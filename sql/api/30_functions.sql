@@ -79,12 +79,23 @@ BEGIN
   END IF;
 END $$;
 
+-- As the setting AEROFN_RATE_LIMIT has it; 'none' is no limit, whatever the setting says.
+CREATE OR REPLACE FUNCTION aerofn_internal.check_rate(wanted text) RETURNS void
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF wanted <> 'none' AND wanted !~ '^[1-9][0-9]{0,6}/(second|minute|hour|day)( burst [1-9][0-9]{0,6})?$' THEN
+    RAISE EXCEPTION 'rate_limit is %', quote_literal(wanted)
+      USING ERRCODE = 'invalid_parameter_value',
+            HINT = 'Write how many each caller may make over HTTP: 100/minute, or 10/second burst 50; or none.';
+  END IF;
+END $$;
+
 -- Makes a new immutable version of a function, which becomes its active one once it is compiled.
 -- Registering what is already the newest version changes nothing. Returns the version's number.
 CREATE OR REPLACE FUNCTION aerofn.register_function(
   name text, wasm bytea, timeout_ms int DEFAULT NULL, memory_mb int DEFAULT NULL, env text[] DEFAULT '{}',
   hosts text[] DEFAULT '{}', roles text[] DEFAULT NULL, run_as text DEFAULT NULL, activate boolean DEFAULT true,
-  author text DEFAULT session_user, max_concurrency int DEFAULT NULL
+  author text DEFAULT session_user, max_concurrency int DEFAULT NULL, rate_limit text DEFAULT NULL
 ) RETURNS int
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
@@ -95,6 +106,7 @@ BEGIN
   PERFORM aerofn_internal.check_options(register_function.name, register_function.timeout_ms, register_function.memory_mb,
                                         register_function.max_concurrency);
   PERFORM aerofn_internal.check_nodes(6, 'max_concurrency') WHERE register_function.max_concurrency IS NOT NULL;
+  PERFORM aerofn_internal.check_rate(register_function.rate_limit);
   PERFORM aerofn_internal.check_wasm(register_function.wasm);
   PERFORM aerofn_internal.check_roles(register_function.roles);
   PERFORM aerofn_internal.check_roles(ARRAY[register_function.run_as]) WHERE register_function.run_as IS NOT NULL;
@@ -106,19 +118,21 @@ BEGIN
     WHERE v.function_id = r.function_id ORDER BY v.number DESC LIMIT 1;
   IF newest.digest = r.digest AND newest.status <> 'failed'
      AND (newest.timeout_ms, newest.memory_mb, newest.env, newest.hosts, newest.roles, newest.run_as, newest.activate,
-          newest.max_concurrency)
+          newest.max_concurrency, newest.rate_limit)
          IS NOT DISTINCT FROM (register_function.timeout_ms, register_function.memory_mb, register_function.env,
                                register_function.hosts, register_function.roles, register_function.run_as,
-                               register_function.activate, register_function.max_concurrency) THEN
+                               register_function.activate, register_function.max_concurrency,
+                               register_function.rate_limit) THEN
     RETURN newest.number;
   END IF;
   r.number := coalesce(newest.number, 0) + 1;
   INSERT INTO aerofn_internal.versions
-    (function_id, number, digest, timeout_ms, memory_mb, env, hosts, roles, run_as, activate, author, max_concurrency)
+    (function_id, number, digest, timeout_ms, memory_mb, env, hosts, roles, run_as, activate, author, max_concurrency,
+     rate_limit)
   VALUES (r.function_id, r.number, r.digest, register_function.timeout_ms, register_function.memory_mb,
           coalesce(register_function.env, '{}'), coalesce(register_function.hosts, '{}'), register_function.roles,
           register_function.run_as, register_function.activate, register_function.author,
-          register_function.max_concurrency)
+          register_function.max_concurrency, register_function.rate_limit)
   RETURNING id INTO r.id;
   IF EXISTS (SELECT FROM aerofn_internal.versions v WHERE v.digest = r.digest AND v.status = 'ready') THEN
     PERFORM aerofn_internal.compiled(r.id, NULL);

@@ -4,7 +4,7 @@ SET LOCAL ROLE aerofn_owner;
 CREATE OR REPLACE VIEW aerofn.versions AS
 SELECT f.name AS function, v.number AS version, v.status::text AS status, f.active_version = v.id AS active,
        encode(v.digest, 'hex') AS digest, length(c.wasm) AS size, v.timeout_ms, v.memory_mb, v.env, v.hosts,
-       v.roles, v.run_as, v.author, v.created_at, v.error, v.max_concurrency
+       v.roles, v.run_as, v.author, v.created_at, v.error, v.max_concurrency, v.rate_limit
 FROM aerofn_internal.versions v
 JOIN aerofn_internal.functions f ON f.id = v.function_id
 JOIN aerofn_internal.components c ON c.digest = v.digest;
@@ -16,7 +16,8 @@ SELECT f.name, newest.status::text AS status, a.number AS active_version, newest
        coalesce(a.timeout_ms, newest.timeout_ms) AS timeout_ms, coalesce(a.memory_mb, newest.memory_mb) AS memory_mb,
        coalesce(a.roles, newest.roles) AS roles, coalesce(a.run_as, newest.run_as) AS run_as,
        f.created_at, newest.created_at AS updated_at,
-       CASE WHEN a.id IS NULL THEN newest.max_concurrency ELSE a.max_concurrency END AS max_concurrency
+       CASE WHEN a.id IS NULL THEN newest.max_concurrency ELSE a.max_concurrency END AS max_concurrency,
+       CASE WHEN a.id IS NULL THEN newest.rate_limit ELSE a.rate_limit END AS rate_limit
 FROM aerofn_internal.functions f
 JOIN LATERAL (SELECT * FROM aerofn_internal.versions v WHERE v.function_id = f.id
               ORDER BY v.number DESC LIMIT 1) newest ON true

@@ -240,7 +240,9 @@ BEGIN
   EXECUTE format('REVOKE CREATE ON SCHEMA aerofn_run FROM %I', exposed);
   EXECUTE format('GRANT USAGE ON SCHEMA aerofn_run, aerofn_internal TO %I', runner);
   EXECUTE format('GRANT EXECUTE ON FUNCTION aerofn_auth.begin_invocation(text, int, text), '
-                 'aerofn_internal.check_seal(text), aerofn_internal.complete_event(bigint, bigint) TO %I', runner);
+                 'aerofn_internal.check_seal(text), aerofn_internal.complete_event(bigint, bigint), '
+                 'aerofn_internal.keep_result(uuid, bigint, bytea, uuid), '
+                 'aerofn_internal.keep_event_result(bigint, bytea, uuid) TO %I', runner);
   -- Not aerofn_internal: a guest cannot even name what is there.
   EXECUTE format('GRANT USAGE ON SCHEMA aerofn TO %I', exposed);
   EXECUTE format('GRANT EXECUTE ON FUNCTION aerofn_auth.parameter_types(text, text) TO %I', exposed);
@@ -257,6 +259,9 @@ BEGIN
     GRANT SELECT ON ALL TABLES IN SCHEMA aerofn_internal, aerofn TO %1$I;
     REVOKE ALL ON aerofn_internal.logins FROM %1$I;
     GRANT INSERT, UPDATE, DELETE ON aerofn_internal.events, aerofn_internal.nodes TO %1$I;
+    GRANT DELETE ON aerofn_internal.results TO %1$I;
+    GRANT EXECUTE ON FUNCTION aerofn_internal.take_request, aerofn_internal.ask_event, aerofn_internal.keep_result,
+      aerofn_internal.keep_event_result, aerofn_internal.complete_event TO %1$I;
     GRANT UPDATE (compile_until, compiled_by) ON aerofn_internal.versions TO %1$I;
     GRANT INSERT ON aerofn_internal.invocations TO %1$I;
     GRANT USAGE ON SEQUENCE aerofn_internal.lease_tokens TO %1$I;

@@ -51,6 +51,9 @@ SELECT e.id, f.name AS function, e.source, t.name AS trigger_name, e.role, e.cla
            'schema', coalesce(n.nspname, t.schema_name), 'table', coalesce(c.relname, t.table_name),
            'record', e.record, 'old_record', e.old_record, 'attempt', e.attempt,
            'caller', json_build_object('role', e.role, 'sub', e.claims ->> 'sub'))
+         WHEN 'http' THEN json_build_object(
+           'id', e.id::text, 'trigger', e.source, 'request', e.payload, 'attempt', e.attempt,
+           'caller', json_build_object('role', e.role, 'sub', e.claims ->> 'sub'))
          ELSE json_build_object(
            'id', e.id::text, 'trigger', e.source, 'payload', e.payload, 'attempt', e.attempt,
            'caller', json_build_object('role', e.role, 'sub', e.claims ->> 'sub'))

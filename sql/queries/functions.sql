@@ -6,6 +6,7 @@ SELECT revision FROM aerofn_internal.registry
 -- name: active
 -- $1 a function's name. The version that runs, and how its newest one fares.
 SELECT f.id AS function_id, a.id, a.number, a.digest, a.timeout_ms, a.memory_mb, a.env, a.hosts, a.roles, a.run_as,
+       a.rate_limit,
        newest.status::text AS newest_status, newest.error::text AS newest_error
 FROM aerofn_internal.functions f
 LEFT JOIN aerofn_internal.versions a ON a.id = f.active_version
@@ -33,7 +34,8 @@ SELECT aerofn_internal.compiled($1, $2::jsonb)
 -- name: register
 SELECT aerofn.register_function(
   name => $1, wasm => $2, timeout_ms => $3, memory_mb => $4, env => $5, hosts => $6, roles => $7, run_as => $8,
-  activate => $9, author => $10, max_concurrency => $11)
+  activate => $9, author => $10, max_concurrency => $11,
+  rate_limit => $12)
 
 -- name: version_status
 -- $1 function, $2 number
@@ -43,7 +45,7 @@ WHERE f.name = $1 AND v.number = $2
 
 -- name: all
 SELECT name, status, active_version, newest_version, error, hint, timeout_ms, memory_mb, roles, run_as,
-       created_at, updated_at
+       max_concurrency, rate_limit, created_at, updated_at
 FROM aerofn.functions ORDER BY name
 
 -- name: drop

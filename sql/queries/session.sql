@@ -17,6 +17,13 @@ SELECT aerofn_run.{finish}(); CLOSE ALL; SELECT aerofn_internal.check_seal({role
 -- The event's end belongs to the effects' transaction.
 SELECT aerofn_internal.complete_event({event}, {token})
 
+-- name: keep
+-- And so does what the sender of a request is answered, again and again
+SELECT aerofn_internal.keep_result({result}, {token}, {output}, {invocation})
+
+-- name: keep_event
+SELECT aerofn_internal.keep_event_result({event}, {output}, {invocation})
+
 -- name: commit
 COMMIT
 

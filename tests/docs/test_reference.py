@@ -40,7 +40,7 @@ async def test_every_parameter_is_described(database):
     for name, parameters in rows:
         signature = re.search(rf"`aerofn\.{name}\(([^`]*)\)", text)
         assert signature, name
-        described = [part.split()[0].strip('"') for part in signature[1].split(", ")]
+        described = [part.split()[0].strip('"') for part in re.split(r",\s+", signature[1])]
         assert described == list(parameters), name
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import shutil
+import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -52,8 +53,9 @@ class Node(Service):
     async def invoke(self, function: str, body: Any = None, caller: Caller = ANYBODY) -> Completed:
         """Invoke over the path that HTTP takes, with a JSON body."""
         raw = Raw(json.dumps(body).encode())
-        request = HttpRequest(method="POST", path="", query={}, headers={}, body=raw)
-        return await self.parts.requests.handle(function, caller, request)
+        request = HttpRequest(method="POST", path="", query={}, search="", headers={}, body=raw)
+        version = await self.parts.requests.admit(function, caller, "")
+        return await self.parts.requests.run(version, caller, request, str(uuid.uuid4()))
 
 
 @pytest.fixture(scope="session")

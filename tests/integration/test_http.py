@@ -2,39 +2,13 @@
 
 import asyncio
 import json
-import time
-from contextlib import asynccontextmanager
 
 import httpx
 import jwt
 import pytest
 
-from aerofn.app import http_server, url_of
-
 from .conftest import REDUCE_STOCK
-
-SECRET = "a secret of the tests, long enough for HS256"
-
-
-def token(role="authenticated", **claims):
-    return jwt.encode({"role": role, "exp": int(time.time()) + 600, **claims}, SECRET, "HS256")
-
-
-def bearer(*args, **claims):
-    return {"authorization": f"Bearer {token(*args, **claims)}"}
-
-
-@asynccontextmanager
-async def served(node):
-    """An HTTP client of the node's own server, on a free port."""
-    ready = asyncio.Event()
-    server = http_server(node, lambda _url: ready.set())
-    serving = asyncio.create_task(server.serve())
-    await ready.wait()
-    async with httpx.AsyncClient(base_url=url_of(server), timeout=30) as client:
-        yield client
-    server.should_exit = True
-    await serving
+from .http_kit import SECRET, bearer, deploy, served
 
 
 @pytest.fixture
@@ -48,15 +22,6 @@ async def probe_client(conn, client, probe):
     answer = await deploy(client, "probe", probe)
     assert answer.status_code == 201, answer.text
     return client
-
-
-async def deploy(client, name, wasm, headers=None, **options):
-    return await client.post(
-        "/functions/v1/deploy",
-        data={"name": name, **options},
-        files={"wasm": ("f.wasm", wasm)},
-        headers=bearer("service_role", sub="dev") if headers is None else headers,
-    )
 
 
 async def test_deploy_then_invoke(probe_client, conn):
@@ -139,12 +104,13 @@ async def test_a_full_response(probe_client):
 
 async def test_the_event_that_http_makes(probe_client):
     answer = await probe_client.put(
-        "/functions/v1/probe/a/b?x=1&y=2", content=b"plain", headers={"X-Thing": "Q"}
+        "/functions/v1/probe/a/b?x=1&y=2&y=3", content=b"plain", headers={"X-Thing": "Q"}
     )
     event = answer.json()
     assert event["trigger"] == "http"
     request = event["request"]
-    assert (request["method"], request["path"], request["query"]) == ("PUT", "/a/b", {"x": "1", "y": "2"})
+    assert (request["method"], request["path"], request["query"]) == ("PUT", "/a/b", {"x": "1", "y": "2,3"})
+    assert request["search"] == "?x=1&y=2&y=3"
     assert request["headers"]["x-thing"] == "Q"
     assert event["id"] == answer.headers["x-aerofn-invocation-id"]
 

@@ -46,8 +46,8 @@ async def door_of(database, guard):
     await conn.execute(SCHEMA)
     found, opened = await logins.read(conn), []
 
-    async def make(role="authenticated", size=3, **caps):
-        settings = database.settings(pool_size=size)
+    async def make(role="authenticated", size=3, share=3, **caps):
+        settings = database.settings(pool_size=size, function_pool_size=share)
         pools = await pool.open_role_pools(settings, found)
         opened.extend(pools.values())
         return Door(role, pools[role], guard, Caps(**caps))
@@ -61,8 +61,8 @@ async def door(door_of):
     return await door_of()
 
 
-def session(door, sub="ann"):
-    return Session(door, Caller("authenticated", {"sub": sub}))
+def session(door, sub="ann", function="f"):
+    return Session(door, Caller("authenticated", {"sub": sub}), function)
 
 
 async def ask(opened, text, *params):

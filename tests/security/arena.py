@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+import uuid
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -91,10 +92,12 @@ class Arena:
     async def send(self, role: str, sub: str, statements: list[tuple[str, list[Any]]]) -> Told:
         """One invocation by real JavaScript."""
         body = Raw(json.dumps({"statements": statements}).encode())
-        request = HttpRequest(method="POST", path="", query={}, headers={}, body=body)
+        request = HttpRequest(method="POST", path="", query={}, search="", headers={}, body=body)
         caller = Caller(role, {"sub": sub, "role": role})
         began = time.perf_counter()
-        completed = await self._service.parts.requests.handle("guest", caller, request)
+        requests = self._service.parts.requests
+        version = await requests.admit("guest", caller, "")
+        completed = await requests.run(version, caller, request, str(uuid.uuid4()))
         seconds = time.perf_counter() - began
         run = completed.run
         if run.outcome is not Outcome.SUCCESS or run.output is None:

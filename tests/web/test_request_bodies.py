@@ -108,6 +108,7 @@ async def test_path_and_query(
     await client.get(url)
     assert (web.requests.last.function, web.requests.last.event["path"]) == ("hello", path)
     assert web.requests.last.event["query"] == query
+    assert web.requests.last.event["search"] == ("?" + url.partition("?")[2] if "?" in url else "")
 
 
 @pytest.mark.parametrize("method", ["POST", "GET", "PUT", "PATCH", "DELETE", "HEAD"])

@@ -175,3 +175,28 @@ def test_whatever_is_returned_no_byte_escapes_its_header(
     for name, value in answer.headers:
         assert name == name.strip().lower()
         assert not set(name + value) & set(b"\r\n\0")
+
+
+async def test_a_page_of_a_function_is_not_of_the_dashboards_origin(
+    web: Web, client: httpx.AsyncClient
+) -> None:
+    own = "default-src 'none'"
+    headers = {"content-type": "text/html", "content-security-policy": own}
+    web.requests.reply = ended(
+        json.dumps({"statusCode": 200, "headers": headers, "body": "<script>"}).encode()
+    )
+    answer = await client.get("/functions/v1/hello")
+    policies = answer.headers.get_list("content-security-policy")
+    assert own in policies  # several hold together
+    (sandbox,) = [policy for policy in policies if policy.startswith("sandbox ")]
+    assert "allow-same-origin" not in sandbox
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize("name", ["Clear-Site-Data", "Strict-Transport-Security", "Service-Worker-Allowed"])
+async def test_a_function_does_not_speak_for_the_origin(
+    web: Web, client: httpx.AsyncClient, name: str
+) -> None:
+    web.requests.reply = ended(json.dumps({"statusCode": 200, "headers": {name: "*"}}).encode())
+    answer = await client.get("/functions/v1/hello")
+    assert (answer.status_code, answer.json()["code"]) == (500, "invalid_response")

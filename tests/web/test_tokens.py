@@ -182,24 +182,24 @@ async def test_a_verified_token_is_kept_and_verified_again_when_it_has_expired()
     clock = Clock()
     tokens = Tokens(settings(), clock=clock)
     given = headers_with(token(exp=int(clock.now) + 10))
-    first = await tokens.caller(given)
-    assert await tokens.caller(given) is first
+    first = await tokens.caller(given, "")
+    assert await tokens.caller(given, "") is first
     clock.now += 11
     # PyJWT reads the real clock, by which it still holds: another caller shows that it was asked.
-    assert await tokens.caller(given) is not first
+    assert await tokens.caller(given, "") is not first
 
 
 async def test_no_more_tokens_are_kept_than_may_be() -> None:
     tokens = Tokens(settings(), kept=2)
     one, two, three = (headers_with(token(sub=name)) for name in ("1", "2", "3"))
-    first, second = await tokens.caller(one), await tokens.caller(two)
-    await tokens.caller(three)
-    assert await tokens.caller(two) is second
-    assert await tokens.caller(one) is not first
+    first, second = await tokens.caller(one, ""), await tokens.caller(two, "")
+    await tokens.caller(three, "")
+    assert await tokens.caller(two, "") is second
+    assert await tokens.caller(one, "") is not first
 
 
 async def test_a_token_that_does_not_hold_is_not_kept() -> None:
     tokens = Tokens(settings())
     for _ in range(2):
         with pytest.raises(InvalidToken):
-            await tokens.caller(headers_with("bad"))
+            await tokens.caller(headers_with("bad"), "")

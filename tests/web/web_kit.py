@@ -19,8 +19,9 @@ import msgspec
 import uvicorn
 from starlette.applications import Starlette
 
-from aerofn.db.functions import Registration, VersionStatus
+from aerofn.db.functions import ListedFunction, Registration, VersionStatus
 from aerofn.dispatch.invoker import Completed
+from aerofn.dispatch.kept import KeptRequests
 from aerofn.dispatch.requests import HttpRequest
 from aerofn.errors import AeroFnError, NotFound
 from aerofn.model import Caller, GuestError, Outcome, Record, Run, Usage
@@ -92,8 +93,17 @@ class Requests:
     reply: Callable[[Invocation], Awaitable[Completed]] | Completed = field(default_factory=ended)
     asked: list[Invocation] = field(default_factory=list)
 
-    async def handle(self, function: str, caller: Caller, request: HttpRequest, invocation: str) -> Completed:
-        self.asked.append(Invocation(function, caller, request, invocation))
+    admitted: list[tuple[str, Caller, str]] = field(default_factory=list)
+    refusal: AeroFnError | None = None
+
+    async def admit(self, function: str, caller: Caller, address: str) -> str:
+        if self.refusal is not None:
+            raise self.refusal
+        self.admitted.append((function, caller, address))
+        return function
+
+    async def run(self, version: str, caller: Caller, request: HttpRequest, invocation: str) -> Completed:
+        self.asked.append(Invocation(version, caller, request, invocation))
         return self.reply if isinstance(self.reply, Completed) else await self.reply(self.asked[-1])
 
     @property
@@ -122,8 +132,9 @@ class Functions:
         self.waited = seconds
         return VersionStatus(name, version, self.settles, self.settles == "ready", "ab" * 32, self.error)
 
-    async def all(self) -> list[dict[str, Any]]:
-        return [{"name": "hello", "status": "ready", "created_at": datetime(2026, 1, 2, tzinfo=UTC)}]
+    async def all(self) -> list[ListedFunction]:
+        at = datetime(2026, 1, 2, tzinfo=UTC)
+        return [ListedFunction("hello", "ready", 1, 1, *[None] * 8, at, at)]
 
     async def drop(self, name: str) -> None:
         self._known(name)
@@ -151,9 +162,9 @@ class Web:
     events: list[str] = field(default_factory=list)
 
     def application(self) -> Starlette:
-        ports = Ports(
-            self.settings, self.requests, self.functions, self._ready, lambda: (b"up 1\n", "text/plain")
-        )  # type: ignore[arg-type]
+        kept = KeptRequests(self.requests, None, lambda: None)  # type: ignore[arg-type]
+        metrics = b"up 1\n", "text/plain"
+        ports = Ports(self.settings, self.requests, kept, self.functions, self._ready, lambda: metrics)  # type: ignore[arg-type]
         return create(ports, self._lifespan)
 
     async def _ready(self) -> list[str]:

@@ -21,10 +21,14 @@ declare global {
     /** Below the function's name. */
     path: string;
     query: Record<string, string>;
+    /** The query as it was sent, such as `?tag=a&tag=b`: for `new URLSearchParams(request.search)`. */
+    search: string;
     /** Names in lower case. */
     headers: Record<string, string>;
     /** Parsed when it is JSON, else text; null without one. */
     body: Body | null;
+    /** Whether `body` is base64 of bytes that are no text. */
+    isBase64Encoded: boolean;
   }
 
   /** The second argument of a handler. Only the fields of its kind of trigger are there. */

@@ -1,0 +1,130 @@
+"""One client's connection: uvicorn's, with bounds on what a client may cost that sends slowly, too much or nonsense.
+
+The parser (llhttp) is strict: both lengths, two lengths, a length that is no number or a malformed chunk end the
+connection with 400, so that a proxy in front and this service never disagree on where a request ends.
+"""
+
+import http
+from typing import Any
+
+import httptools
+import msgspec
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from aerofn.web.envelope import EVERYWHERE
+
+_HEAD_BYTES = 64 * 1024
+_MOST_HEADERS = 256
+_LEAST_BYTES_PER_S = 1024
+_FOREVER = float("inf")
+
+
+class Connection(HttpToolsProtocol):
+    """Answers a bad request in JSON, and knows until when its client must have sent or read something.
+
+    Class attributes, set by `connections()`:
+        most: connections at the same time; a further one is told to come back.
+        patience_s: for a request's head, again for its body, and for reading any of an answer.
+    """
+
+    most = 2048
+    patience_s = 20.0
+
+    _in_head = True
+    _large = False
+    _head_bytes = 0
+    _body_since = 0.0
+    _body_bytes = 0
+    _deadline = _FOREVER
+    _unread = 0
+    _unread_since = 0.0
+
+    def connection_made(self, transport: Any) -> None:  # noqa: D102
+        super().connection_made(transport)
+        self._deadline = self.loop.time() + self.patience_s
+        if len(self.connections) > self.most:
+            self._refuse(503, "busy", "this node has as many connections as it may", "try again shortly")
+
+    def data_received(self, data: bytes) -> None:  # noqa: D102
+        self._unset_keepalive_if_required()
+        if len(data) > _HEAD_BYTES:
+            self._large = True
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self.cycle.keep_alive = False  # what follows would be of another protocol
+        except httptools.HttpParserError:
+            self._refuse(400, "invalid_request", "this is no valid HTTP request", None)
+        if self._in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > _HEAD_BYTES:
+                self._refuse_head()
+
+    def on_message_begin(self) -> None:  # noqa: D102
+        super().on_message_begin()
+        self._in_head, self._head_bytes = True, 0
+        self._deadline = self.loop.time() + self.patience_s
+
+    def on_headers_complete(self) -> None:  # noqa: D102
+        self._in_head = False
+        if len(self.headers) > _MOST_HEADERS or (self._large and self._size_of_head() > _HEAD_BYTES):
+            self._refuse_head()
+            raise ValueError("the head is too large")  # so that the parser stops here
+        self._body_since, self._body_bytes = self.loop.time(), 0
+        self._deadline = self._body_since + self.patience_s
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:  # noqa: D102
+        self._body_bytes += len(body)
+        self._deadline = self._body_since + self.patience_s + self._body_bytes / _LEAST_BYTES_PER_S
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:  # noqa: D102
+        self._deadline = _FOREVER
+        super().on_message_complete()
+
+    def check(self, now: float) -> None:
+        """Cut the client off if it is too slow; `now` is the event loop's clock."""
+        if self.flow.read_paused:
+            self._deadline = max(self._deadline, now + self.patience_s)  # it is we who do not read
+        elif now > self._deadline:
+            if self._in_head and not self._head_bytes:
+                self.transport.close()  # it never began
+            else:
+                self._refuse(408, "request_timeout", "the request was sent too slowly", "send it again")
+        self._check_reading(now)
+
+    def _check_reading(self, now: float) -> None:
+        unread = self.transport.get_write_buffer_size()
+        if not unread or unread < self._unread or not self._unread:
+            self._unread, self._unread_since = unread, now
+        elif now - self._unread_since > self.patience_s:
+            self.transport.abort()
+
+    def _size_of_head(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+
+    def _refuse_head(self) -> None:
+        self._refuse(
+            431, "head_too_large", "the request's head is too large", "send fewer or shorter headers"
+        )
+
+    def _refuse(self, status: int, code: str, message: str, hint: str | None) -> None:
+        """Answer in place of the application and close, unless its answer has begun already."""
+        if self.transport.is_closing():
+            return
+        if self.cycle is None or not self.cycle.response_started:
+            body = msgspec.json.encode({"code": code, "message": message, "detail": None, "hint": hint})
+            headers = [*EVERYWHERE, (b"content-type", b"application/json"), (b"connection", b"close")]
+            headers.append((b"content-length", b"%d" % len(body)))
+            if status == 503:
+                headers.append((b"retry-after", b"1"))
+            head = b"".join(b"%s: %s\r\n" % header for header in headers)
+            line = b"HTTP/1.1 %d %s\r\n" % (status, http.HTTPStatus(status).phrase.encode())
+            self.transport.write(line + head + b"\r\n" + body)
+        self.transport.close()
+
+
+def connections(most: int, patience_s: float) -> type[Connection]:
+    """Connections with these bounds."""
+    return type("Connection", (Connection,), {"most": most, "patience_s": patience_s})
