@@ -35,8 +35,10 @@ BEGIN
     PERFORM aerofn_internal.check_roles(ARRAY[run_as]);
     caller.role := run_as;
   END IF;
+  -- While none is active yet, those of the version that will be.
   SELECT v.roles INTO allowed FROM aerofn_internal.functions f
-  JOIN aerofn_internal.versions v ON v.id = f.active_version WHERE f.id = target;
+  JOIN aerofn_internal.versions v ON v.function_id = f.id
+  WHERE f.id = target ORDER BY v.id = f.active_version DESC NULLS LAST, v.number DESC LIMIT 1;
   IF caller.role <> ALL (allowed) AND NOT aerofn_internal.by_admin() THEN
     RAISE EXCEPTION 'role % may not invoke function %', quote_literal(caller.role), quote_literal(function)
       USING ERRCODE = 'insufficient_privilege', HINT = 'Its roles were set when it was registered.';

@@ -29,7 +29,7 @@ async def served(node):
     server = http_server(node, lambda _url: ready.set())
     serving = asyncio.create_task(server.serve())
     await ready.wait()
-    async with httpx.AsyncClient(base_url=url_of(server), timeout=30) as client:
+    async with httpx.AsyncClient(base_url=url_of(server), timeout=90) as client:
         yield client
     server.should_exit = True
     await serving
