@@ -7,10 +7,10 @@ import msgspec
 
 from aerofn import sql
 from aerofn.db.database import Database
+from aerofn.db.jsonb import jsonb
 from aerofn.model import Caller, Event
 
 _Q = sql.queries("events")
-_json = msgspec.json.Encoder()
 
 
 class Waiting(NamedTuple):
@@ -46,13 +46,11 @@ class Events:
 
     async def retry(self, lease: Lease, seconds: float, error: dict[str, Any]) -> None:
         """Put an event back, due in `seconds`, with the error of this attempt kept."""
-        await self._database.execute(
-            _Q.retry, lease.event, lease.token, seconds, _json.encode(error).decode()
-        )
+        await self._database.execute(_Q.retry, lease.event, lease.token, seconds, jsonb(error))
 
     async def bury(self, lease: Lease, error: dict[str, Any]) -> None:
         """Declare an event dead; it stays until it is replayed or discarded."""
-        await self._database.execute(_Q.bury, lease.event, lease.token, _json.encode(error).decode())
+        await self._database.execute(_Q.bury, lease.event, lease.token, jsonb(error))
 
     async def give_back(self, leases: Sequence[Lease]) -> None:
         """Return events that this node will not run, as if they had not been leased."""

@@ -3,11 +3,11 @@
 import asyncio
 from collections import deque
 
-import msgspec
 import structlog
 
 from aerofn import sql
 from aerofn.db.database import Database
+from aerofn.db.jsonb import jsonb
 from aerofn.errors import DatabaseUnavailable
 from aerofn.model import Record
 
@@ -16,7 +16,6 @@ _MOST_WAITING = 20_000
 _BATCH = 500
 _PAUSE_S = 0.05
 _PARTITIONS_S = 3600.0
-_json = msgspec.json.Encoder()
 log = structlog.get_logger(__name__)
 
 
@@ -56,7 +55,7 @@ class Invocations:
         while self._waiting:
             batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
             try:
-                await self._database.execute(_Q.insert, _json.encode(batch).decode())
+                await self._database.execute(_Q.insert, jsonb(batch))
             except BaseException:
                 self._waiting.extendleft(reversed(batch))
                 raise

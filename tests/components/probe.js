@@ -2,7 +2,7 @@
 //
 //   {"do": "query", "queries": [[sql, params], …]}   results, or errors that were caught
 //   {"do": "fail", "queries": […]}                   the same, then throws
-//   {"do": "throw" | "spin" | "grow" | "recurse" | "forever" | "log" | "env" | "event" | "raw", …}
+//   {"do": "throw" | "spin" | "grow" | "recurse" | "forever" | "log" | "nul" | "env" | "event" | "raw", …}
 
 const actions = {
   query: async ({ queries }) => run(queries),
@@ -35,6 +35,10 @@ const actions = {
   log: async () => {
     for (const level of ["debug", "info", "warn", "error"]) console[level](level, { a: [1] });
     return null;
+  },
+  nul: async () => {
+    console.log("a\0b");
+    throw new Error("c\0d");
   },
   env: async ({ keys }) => keys.map((key) => env[key] ?? null),
   event: async (_input, event) => event,

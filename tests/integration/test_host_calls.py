@@ -332,3 +332,19 @@ async def test_a_function_asks_for_another_in_its_own_transaction(node, conn):
     await query(node, [statement, [{"do": "query", "queries": [["SELECT auth.uid() AS uid"]]}]])
     (asked,) = await node.records.until(1, lambda r: r.trigger == "invoke")
     assert (asked.role, asked.user_id, asked.status) == ("authenticated", "alice", Outcome.SUCCESS)
+
+
+async def test_a_nul_stops_neither_records_nor_settling(conn, node):
+    """PostgreSQL's text and jsonb know none: one hostile line must not hold up everybody's records."""
+    await conn.execute("""SELECT aerofn.invoke('probe', '{"do": "nul"}', max_attempts => 1)""")
+    (record,) = await node.records.until(1, lambda record: record.trigger == "invoke")
+    assert (record.logs[0].message, record.error["message"]) == ("a\0b", "c\0d")
+    async with asyncio.timeout(30):
+        while not (dead := await conn.fetchval("SELECT errors FROM aerofn.events WHERE state = 'dead'")):
+            await asyncio.sleep(0.02)
+        assert json.loads(dead)[0]["message"] == "c\ufffdd"
+        while not (
+            kept := await conn.fetchval("SELECT logs FROM aerofn.invocations WHERE \"trigger\" = 'invoke'")
+        ):
+            await asyncio.sleep(0.02)
+    assert json.loads(kept)[0]["message"] == "a\ufffdb"
