@@ -81,6 +81,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Threads for guests that compute longer than a slice."""
     max_invocations: Positive = 256
     """Invocations that run on this node at the same time."""
+    max_per_function: Positive = 192
+    """HTTP invocations of one function that run on this node at the same time: the other places are for others."""
     max_waiting: Annotated[int, Meta(ge=0)] = 1024
     """HTTP invocations that wait for a place; beyond it callers get 503 and `Retry-After`."""
     event_concurrency: Positive = 32

@@ -65,7 +65,7 @@ class Parts:
             keep=self.results.keep,
             record=given.record,
         )
-        admission = Admission(settings.max_invocations, settings.max_waiting)
+        admission = Admission(settings.max_invocations, settings.max_per_function, settings.max_waiting)
         self.requests = Requests(self.functions, self.invoker, admission, settings.rate_limit)
         self.kept = KeptRequests(self.requests, self.results, self._node)
         self.dispatcher = Dispatcher(self.events, self.functions, self.invoker, self._node, _pace(settings))

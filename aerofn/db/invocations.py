@@ -52,8 +52,9 @@ class Invocations:
         Raises:
             DatabaseUnavailable: the database does not take it; the records keep waiting.
         """
-        while self._waiting:
-            batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
+        # not what comes in meanwhile: a busy node would write without a pause, a record or two at a time
+        for left in range(len(self._waiting), 0, -_BATCH):
+            batch = [self._waiting.popleft() for _ in range(min(_BATCH, left, len(self._waiting)))]
             try:
                 await self._database.execute(_Q.insert, jsonb(batch))
             except BaseException:

@@ -1,48 +1,41 @@
-"""Who may start now: at most so many invocations at once, a bounded queue behind them, and no more."""
+"""Who may start now: so many invocations at once, of one function and of all, and a bounded queue behind them.
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator
+Whoever floods the node with one function gets what the others leave, and no more (see `db.places`).
+"""
 
+from aerofn.db.places import Full, Places
 from aerofn.errors import Busy
+
+_RETRY_AFTER_S = 1
 
 
 class Admission:
-    """A node's places for invocations.
+    """A node's places for invocations. Each `enter` that returns is followed by one `leave`.
 
     Args:
         places: invocations at the same time.
+        of_one: the same, of one function.
         waiting: callers that may wait for a place; further ones are refused.
     """
 
-    def __init__(self, places: int, waiting: int) -> None:
-        self._places = asyncio.Semaphore(places)
-        self._most_waiting = waiting
-        self.waiting = 0
+    def __init__(self, places: int, of_one: int, waiting: int) -> None:
+        self._places = Places(places, of_one, waiting)
 
-    @contextlib.asynccontextmanager
-    async def enter(self) -> AsyncIterator[None]:
-        """Hold a place for the block.
+    async def enter(self, function: str) -> None:
+        """Take a place for an invocation of `function`, or wait for one.
 
         Raises:
             Busy: the queue is full.
         """
-        if self._places.locked():
-            await self._wait()
-        else:
-            await self._places.acquire()
         try:
-            yield
-        finally:
-            self._places.release()
-
-    async def _wait(self) -> None:
-        if self.waiting >= self._most_waiting:
+            await self._places.enter(function)
+        except Full:
             raise Busy(
-                "this node has as many invocations waiting as it may", retry_after=1, hint="try again shortly"
-            )
-        self.waiting += 1
-        try:
-            await self._places.acquire()
-        finally:
-            self.waiting -= 1
+                "this node has as many invocations waiting as it may",
+                retry_after=_RETRY_AFTER_S,
+                hint="try again shortly",
+            ) from None
+
+    def leave(self, function: str) -> None:
+        """Give back the place of an invocation of `function`."""
+        self._places.leave(function)

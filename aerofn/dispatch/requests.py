@@ -99,8 +99,11 @@ class Requests:
             id=invocation,
             taken=taken,
         )
-        async with self._admission.enter():
+        await self._admission.enter(version.function)
+        try:
             return await self._invoker.invoke(call)
+        finally:
+            self._admission.leave(version.function)
 
     def _check_rate(self, rate: str, version: Version, caller: Caller, address: str) -> None:
         who = address if caller.subject is None else f"{caller.role} {caller.subject}"
