@@ -1,7 +1,7 @@
 # Everything here works from nothing: Python 3.11 or newer and make are enough.
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo install test check format bench soak clean
+.PHONY: help demo install test check format bench soak docs clean
 
 PY := .venv/bin/python
 BENCHES := rls runtime http
@@ -38,6 +38,9 @@ bench-%: .venv/.dev
 
 soak: .venv/.dev ## Effects exactly once, at length: nodes killed and paused, PostgreSQL restarted; SEED=n
 	@CHAOS_EVENTS=5000 CHAOS_SEED=$(or $(SEED),1) $(PY) -m pytest tests/chaos --timeout 1800 $(ARGS)
+
+docs: .venv/.dev ## The documentation as a site, in dist/site
+	@.venv/bin/sphinx-build -q -W --keep-going -b html docs dist/site && echo "dist/site/index.html"
 
 clean: ## Stop embedded servers; delete them, the .venv and all caches
 	@test ! -x $(PY) || for d in .aerofn/*/; do test ! -d "$$d" || $(PY) -m aerofn.db.embedded "$$d"; done
