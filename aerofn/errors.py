@@ -24,6 +24,7 @@ AeroFnError
 │   ├── Cancelled             499 cancelled           (retry can help)
 │   └── HostError             500 host_error          (retry can help) AeroFn's own fault
 ├── QueryError                the SQL of a function failed; reaches the guest
+├── FetchError                502 fetch_failed        an HTTP request of a function failed; reaches the guest
 ├── DatabaseUnavailable       503 database_unavailable (retry can help)
 ├── LeaseLost                 409 lease_lost          another node runs this event now
 ├── MigrationError            500 migration_failed
@@ -236,6 +237,13 @@ class QueryError(AeroFnError):
             code=str(fields.get("code", "XX000")),
         )
         self.fields = fields
+
+
+class FetchError(AeroFnError):
+    """A function's HTTP request was refused or failed; the function receives code, message and hint."""
+
+    code = "fetch_failed"
+    status = 502
 
 
 class DatabaseUnavailable(AeroFnError):

@@ -5,6 +5,7 @@ docstring (the string below it) is its documentation; `docs/settings.md` is chec
 """
 
 import difflib
+import ipaddress
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +22,7 @@ FOREIGN_KEYS = frozenset({"AEROFN_TEST_DATABASE_URL", "AEROFN_TOKEN", "AEROFN_TO
 # AEROFN_ENV_GREETING is what a function with `env => '{GREETING}'` reads: nothing else of the environment is.
 FUNCTION_PREFIX = "AEROFN_ENV_"
 
+_LISTS = ("roles", "egress_allow")
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Positive = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0)]
@@ -49,6 +51,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """If set, tokens must carry this `iss`."""
     forgery_rate: Rate = "60/minute"
     """Tokens with a wrong signature from one address, beyond which it gets 429 for those not known to be good."""
+    secret_key: str | None = None
+    """Opens functions' secrets: any text of at least 32 characters; `new,old` while it is being changed."""
     roles: tuple[str, ...] = ("anon", "authenticated", "service_role")
     """Database roles that a caller may act as; `aerofn migrate` makes a login for each."""
     anon_role: str = "anon"
@@ -113,6 +117,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Rows one statement may return."""
     max_result_mb: Positive = 16
     """Bytes one statement may return."""
+    egress_allow: tuple[str, ...] = ()
+    """Networks (CIDR) that functions' requests may reach beside public addresses; comma-separated."""
+    max_fetches: Positive = 100
+    """HTTP requests one invocation may make."""
+    fetch_timeout_s: Seconds = 30.0
+    """Longest time of one HTTP request of a function, redirects included."""
+    fetch_max_mb: Positive = 6
+    """Largest body of such a request, and of its answer, decompressed."""
+    fetch_connections: Positive = 128
+    """HTTP requests of functions that are under way at the same time on this node."""
+    fetch_connections_per_function: Positive = 32
+    """Connections of one function on this node."""
     max_log_lines: Positive = 1000
     """Log lines kept of one invocation."""
     rate_limit: Rate | None = None
@@ -125,6 +141,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Least level of the service's own log lines on standard error."""
     records_to_stdout: bool = True
     """Write every invocation's record as a JSON line on standard output."""
+
+    @property
+    def secret_keys(self) -> tuple[str, ...]:
+        """The keys of `secret_key`: the first wraps, every one unwraps."""
+        return secret_keys(self.secret_key)
 
 
 def from_env(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
@@ -151,6 +172,21 @@ def function_environment(environ: Mapping[str, str] | None = None) -> dict[str, 
     return {k.removeprefix(FUNCTION_PREFIX): v for k, v in environ.items() if k.startswith(FUNCTION_PREFIX)}
 
 
+def secret_keys(text: str | None) -> tuple[str, ...]:
+    """The keys of `AEROFN_SECRET_KEY`.
+
+    Raises:
+        SettingsError: one of them is too short.
+    """
+    keys = tuple(key.strip() for key in (text or "").split(",") if key.strip())
+    if any(len(key) < 32 for key in keys):
+        raise SettingsError(
+            f"{PREFIX}SECRET_KEY has a key of fewer than 32 characters",
+            hint="make one with: openssl rand -hex 32; separate several by commas",
+        )
+    return keys
+
+
 def _field(key: str, known: set[str]) -> str:
     name = key.removeprefix(PREFIX).lower()
     if name in known:
@@ -170,6 +206,9 @@ def _checked(values: dict[str, Any]) -> Settings:
     for name in ("roles", "trusted_proxies"):
         if isinstance(values.get(name), str):
             values[name] = tuple(one.strip() for one in values[name].split(",") if one.strip())
+    for name in _LISTS:
+        if isinstance(values.get(name), str):
+            values[name] = tuple(part.strip() for part in values[name].split(",") if part.strip())
     try:
         settings = msgspec.convert(values, Settings, strict=False, dec_hook=_path)
     except msgspec.ValidationError as error:
@@ -177,6 +216,8 @@ def _checked(values: dict[str, Any]) -> Settings:
         name = f"{PREFIX}{where.rstrip('`').upper()}" if where else "a setting"
         raise SettingsError(f"{name} is wrong: {reason}", hint="see docs/settings.md for its range") from None
     _check_roles(settings)
+    secret_keys(settings.secret_key)
+    _check_networks(settings.egress_allow)
     return msgspec.structs.replace(settings, cache_dir=settings.cache_dir.expanduser())
 
 
@@ -192,6 +233,17 @@ def _check_roles(settings: Settings) -> None:
             f"{PREFIX}JWT_SECRET has {len(settings.jwt_secret)} characters; HS256 needs at least 32",
             hint="make one with: openssl rand -hex 32",
         )
+
+
+def _check_networks(texts: tuple[str, ...]) -> None:
+    for text in texts:
+        try:
+            ipaddress.ip_network(text)
+        except ValueError as error:
+            raise SettingsError(
+                f"{PREFIX}EGRESS_ALLOW: {error}",
+                hint="write networks like 10.1.0.0/16 or fd00::/8, separated by commas",
+            ) from None
 
 
 def _path(kind: type, value: Any) -> Any:

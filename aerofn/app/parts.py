@@ -3,8 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from aerofn.bridge.deliveries import Deliveries
+from aerofn.bridge.egress.addresses import Addresses
+from aerofn.bridge.egress.egress import Caps as EgressCaps
+from aerofn.bridge.egress.egress import Egress
 from aerofn.bridge.guard import Guard
-from aerofn.bridge.host import Bridge
+from aerofn.bridge.host import Bridge, Most
 from aerofn.bridge.session import Caps, Door
 from aerofn.db.database import Database
 from aerofn.db.events import Events
@@ -15,6 +19,7 @@ from aerofn.db.logins import Login
 from aerofn.db.pool import Pool
 from aerofn.db.results import Results
 from aerofn.db.role_pool import RolePool
+from aerofn.db.secrets import Secrets
 from aerofn.dispatch.admission import Admission
 from aerofn.dispatch.compiler import Compiler
 from aerofn.dispatch.completions import Completions
@@ -22,6 +27,7 @@ from aerofn.dispatch.dispatcher import Dispatcher, Pace
 from aerofn.dispatch.invoker import Invoker
 from aerofn.dispatch.kept import KeptRequests
 from aerofn.dispatch.requests import Requests
+from aerofn.dispatch.sender import Sender
 from aerofn.model import Limits, Record
 from aerofn.runtime import Runtime, RuntimeConfig
 from aerofn.settings import Settings
@@ -54,21 +60,27 @@ class Parts:
         settings, database = given.settings, Database(given.service_pool)
         self.runtime = Runtime(_runtime_config(settings))
         self.functions = Functions(database, Limits(settings.timeout_ms, settings.memory_mb))
+        self.secrets = Secrets(database, settings.secret_keys, lambda: self.functions.revision)
         self.events = Events(database)
         self.invocations = Invocations(database, settings.retention_hours)
         self.results = Results(database, settings.result_hours * 3600.0)
+        self.egress = Egress(Addresses(settings.egress_allow), _egress_caps(settings))
+        complete = Completions(self.events).complete
         self.invoker = Invoker(
             self.runtime,
             self.functions,
-            _bridge(given),
-            complete=Completions(self.events).complete,
+            _bridge(given, self.secrets, self.egress),
+            complete=complete,
             keep=self.results.keep,
             record=given.record,
         )
         admission = Admission(settings.max_invocations, settings.max_per_function, settings.max_waiting)
         self.requests = Requests(self.functions, self.invoker, admission, settings.rate_limit)
         self.kept = KeptRequests(self.requests, self.results, self._node)
-        self.dispatcher = Dispatcher(self.events, self.functions, self.invoker, self._node, _pace(settings))
+        sender = Sender(Deliveries(self.egress, self.secrets), complete, given.record)
+        self.dispatcher = Dispatcher(
+            self.events, self.functions, self.invoker, self._node, _pace(settings), sender=sender
+        )
         self.listener = Listener(settings, given.service_login, self.dispatcher.wake, given.registry_hint)
         self.compiler = Compiler(self.runtime, self.functions, self._node)
 
@@ -76,7 +88,7 @@ class Parts:
         return self.listener.node
 
 
-def _bridge(given: Given) -> Bridge:
+def _bridge(given: Given, secrets: Secrets, egress: Egress) -> Bridge:
     settings = given.settings
     caps = Caps(
         statements=settings.max_statements,
@@ -88,7 +100,16 @@ def _bridge(given: Given) -> Bridge:
         role: Door(role, pool, given.guard, caps, postgrest_claims=settings.set_request_jwt_claims)
         for role, pool in given.role_pools.items()
     }
-    return Bridge(doors, given.env, settings.max_log_lines)
+    return Bridge(doors, given.env, secrets, egress, Most(settings.max_log_lines, settings.max_fetches))
+
+
+def _egress_caps(settings: Settings) -> EgressCaps:
+    return EgressCaps(
+        bytes=settings.fetch_max_mb << 20,
+        seconds=settings.fetch_timeout_s,
+        per_function=settings.fetch_connections_per_function,
+        per_node=settings.fetch_connections,
+    )
 
 
 def _runtime_config(settings: Settings) -> RuntimeConfig:

@@ -58,7 +58,7 @@ class Service:
         """Bring the schema up to date, connect, and begin to run events.
 
         Raises:
-            DatabaseUnavailable, MigrationError: says what to do.
+            DatabaseUnavailable, MigrationError, SettingsError: says what to do.
         """
         found = await self._prepare_database()
         self._pools = await pool.open_role_pools(self.settings, found)
@@ -78,6 +78,7 @@ class Service:
         with contextlib.suppress(DatabaseUnavailable):
             await self.parts.invocations.flush()
         await self.parts.runtime.close()
+        await self.parts.egress.close()
         await self._guard.close()
         await pool.close(self._service_pool, *self._pools.values())
         if self._lines is not None:
@@ -102,6 +103,7 @@ class Service:
             requests=self.parts.requests,
             kept=self.parts.kept,
             functions=self.parts.functions,
+            secrets=self.parts.secrets,
             ready=self.readiness,
             metrics=self.metrics.exposition,
         )
@@ -142,6 +144,7 @@ class Service:
 
     async def _start_background(self) -> None:
         start, parts = self._background.start, self.parts
+        await parts.secrets.start()
         listening = asyncio.Event()
         start("listener", parts.listener.run(listening))
         try:

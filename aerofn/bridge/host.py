@@ -1,34 +1,57 @@
 """What one invocation may reach, behind the four host calls of `wit/aerofn.wit`."""
 
-import time
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import msgspec
 
+from aerofn.bridge.egress.egress import Egress
+from aerofn.bridge.egress.grants import Grants
+from aerofn.bridge.journal import Journal
+from aerofn.bridge.outgoing import Outgoing
+from aerofn.bridge.redaction import Redactor
 from aerofn.bridge.session import Door, Reply, Session
 from aerofn.db.events import Lease
 from aerofn.db.results import Kept
+from aerofn.db.secrets import Secrets
 from aerofn.errors import AeroFnError, HostError
-from aerofn.model import Caller, LogLine, Version
+from aerofn.model import Caller, GuestError, LogLine, Run, Version
 
-_LONGEST_LINE = 16_384
-_LEVELS = frozenset({"debug", "info", "warn", "error"})
-_json = msgspec.json.Encoder()
+
+class Most(NamedTuple):
+    """What one invocation may make: log lines and HTTP requests."""
+
+    lines: int
+    fetches: int
+
+
+class Granted(NamedTuple):
+    """What a version reads of the environment; `redactor` knows which of it is secret, if any is."""
+
+    env: Mapping[str, str]
+    redactor: Redactor | None = None
+
+
+_NOTHING = Granted({})
 
 
 class InvocationHost:
-    """One invocation's host: its transaction, its log and its granted environment keys.
+    """One invocation's host: its transaction, its HTTP requests, its log and its granted environment keys.
 
     `failure` is AeroFn's own error, if a host call ended the run by one.
     """
 
-    def __init__(self, session: Session, env: Mapping[str, str], max_lines: int) -> None:
+    def __init__(self, session: Session, outgoing: Outgoing, granted: Granted, max_lines: int) -> None:
         self._session = session
-        self._env = env
-        self._max_lines = max_lines
-        self._started = time.perf_counter()
-        self.logs: list[LogLine] = []
+        self._outgoing = outgoing
+        self._granted = granted
+        self._journal = Journal(max_lines, granted.redactor)
         self.failure: AeroFnError | None = None
+
+    @property
+    def logs(self) -> list[LogLine]:
+        """The lines the function logged, without its secrets."""
+        return self._journal.lines
 
     @property
     def queries(self) -> int:
@@ -37,8 +60,8 @@ class InvocationHost:
 
     @property
     def wrote(self) -> bool:
-        """Whether there is a transaction to commit."""
-        return self._session.open
+        """Whether there is something to commit: a transaction, or requests to be sent after it."""
+        return self._session.open or bool(self._outgoing.kept)
 
     async def db_query(self, sql: str, params: str) -> Reply:
         """Run a statement as the caller; see `Session.query`."""
@@ -49,28 +72,30 @@ class InvocationHost:
             raise
 
     async def http_fetch(self, request: str) -> Reply:
-        """Refuse: no host is granted to any function by this version of AeroFn."""
-        return False, _json.encode(
-            {"code": "egress_denied", "message": "this function may not reach any host"}
-        )
+        """Send one HTTP request or several; see `Outgoing.ask`."""
+        return await self._outgoing.ask(request)
 
     def log(self, level: str, message: str) -> None:
-        """Keep a line; past the cap one line says that there were more."""
-        if len(self.logs) > self._max_lines:
-            return
-        if len(self.logs) == self._max_lines:
-            level, message = "warn", f"more than {self._max_lines} lines: the rest is not kept"
-        level = level if level in _LEVELS else "info"
-        at_ms = round((time.perf_counter() - self._started) * 1000, 3)
-        self.logs.append(LogLine(level, message[:_LONGEST_LINE], at_ms))
+        """Keep a line; see `Journal.add`."""
+        self._journal.add(level, message)
 
     def env(self, key: str) -> str | None:
         """A granted key's value."""
-        return self._env.get(key)
+        return self._granted.env.get(key)
+
+    def redacted(self, run: Run) -> Run:
+        """The run without the function's secrets in its error; its output is the function's own business."""
+        redactor, error = self._granted.redactor, run.error
+        if redactor is None or error is None:
+            return run
+        name, message, stack = (
+            text and redactor.text(text) for text in (error.name, error.message, error.stack)
+        )
+        return msgspec.structs.replace(run, error=GuestError(message or "", name, stack, error.retry))
 
     async def commit(self, lease: Lease | None, kept: Kept | None) -> None:
         """Make the effects last; see `Session.commit`."""
-        await self._session.commit(lease, kept)
+        await self._session.commit(lease, kept, self._outgoing.deferred())
 
     async def rollback(self) -> None:
         """Undo the effects."""
@@ -87,23 +112,46 @@ class Bridge:
     Args:
         doors: the way into the database, by role.
         env: every key that may be granted; a function sees those of its version only.
+        secrets: in front of `env` where both have a key.
+        egress: the way out.
     """
 
-    def __init__(self, doors: Mapping[str, Door], env: Mapping[str, str], max_lines: int) -> None:
+    def __init__(
+        self, doors: Mapping[str, Door], env: Mapping[str, str], secrets: Secrets, egress: Egress, most: Most
+    ) -> None:
         self._doors = doors
         self._env = env
-        self._max_lines = max_lines
+        self._secrets = secrets
+        self._egress = egress
+        self._most = most
+        self._kept: dict[frozenset[str], tuple[Mapping[str, str], Granted]] = {}
 
-    def host(self, version: Version, caller: Caller, depth: int = 0) -> InvocationHost:
+    async def host(self, version: Version, caller: Caller, depth: int = 0) -> InvocationHost:
         """The host of one invocation of `version`.
 
         Raises:
-            HostError: the caller's role is not exposed on this node.
+            HostError: the caller's role is not exposed on this node, or a secret cannot be opened here.
+            DatabaseUnavailable: its secrets cannot be read.
         """
         door = self._doors.get(caller.role)
         if door is None:
             raise HostError(
                 f"role {caller.role!r} is not exposed on this node", hint="add it to AEROFN_ROLES and restart"
             )
-        granted = {key: self._env[key] for key in version.env_keys if key in self._env}
-        return InvocationHost(Session(door, caller, version.function, depth), granted, self._max_lines)
+        granted = await self._grants(version.env_keys) if version.env_keys else _NOTHING
+        seal = None if granted.redactor is None else self._secrets.encrypted
+        outgoing = Outgoing(
+            self._egress, version.function_id, Grants(version.hosts), self._most.fetches, seal
+        )
+        return InvocationHost(
+            Session(door, caller, version.function, depth), outgoing, granted, self._most.lines
+        )
+
+    async def _grants(self, keys: frozenset[str]) -> Granted:
+        values = await self._secrets.values(keys)
+        kept = self._kept.get(keys)
+        if kept is None or kept[0] is not values:
+            env = {key: self._env[key] for key in keys if key in self._env}
+            kept = values, Granted({**env, **values}, Redactor(values) if values else None)
+            self._kept[keys] = kept
+        return kept[1]

@@ -11,7 +11,7 @@ is prepared on the connection.
 import asyncio
 import json
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
 import msgspec
@@ -60,6 +60,13 @@ class Caps(msgspec.Struct, frozen=True):
     wait_s: float = 5.0
 
 
+class Deferred(NamedTuple):
+    """Requests to be sent after the commit: of which function, and their JSON array."""
+
+    function: int
+    requests: bytes
+
+
 class Statements:
     """What is known of one role's statements: the executor's text and each statement's parameter types."""
 
@@ -75,14 +82,14 @@ class Statements:
         listed = ",".join([literal(value) if value is not None else "NULL" for value in params])
         return self._execute(kind=literal(kind), statement=literal(statement), params=listed)
 
-    def commit(self, lease: Lease | None, kept: Kept | None = None) -> str:
+    def commit(self, lease: Lease | None, kept: Kept | None = None, deferred: str = "") -> str:
         """The last message of a transaction that succeeded."""
         finish, commit = self._commit
         if lease is not None:
             finish += f"{_Q.complete.format(event=lease.event, token=lease.token)}; "
         if kept is not None:
             finish += f"{_keeping(lease, kept)}; "
-        return finish + commit
+        return deferred + finish + commit
 
     def learn(self, text: str, types: list[Parameter]) -> None:
         """Remember a statement's types; when there are too many texts, begin anew."""
@@ -145,20 +152,25 @@ class Session:
             except QueryError as error:
                 return False, _json.encode(error.fields)
 
-    async def commit(self, lease: Lease | None = None, kept: Kept | None = None) -> None:
-        """Make the effects last, together with the event's completion if there is a lease, and a kept result.
+    async def commit(
+        self, lease: Lease | None = None, kept: Kept | None = None, deferred: Deferred | None = None
+    ) -> None:
+        """Make the effects last, together with the event's completion if there is a lease, a kept result, and
+        requests to be sent afterwards.
 
         Raises:
             QueryError: a deferred constraint refused; nothing was done.
             LeaseLost: the event or request runs elsewhere now; nothing was done.
             DatabaseUnavailable: the connection broke; whether it was done is the database's to know.
         """
+        if deferred is not None and self._connection is None:
+            await self._begin()
         self._ended = True
         if self._connection is None:
             return
         connection = self._connection
         try:
-            await self._send(connection, self._door.statements.commit(lease, kept))
+            await self._send(connection, self._door.statements.commit(lease, kept, self._storing(deferred)))
         except asyncpg.PostgresError as error:
             committed = not connection.is_in_transaction()  # then it was the reset that failed
             self._discard()
@@ -166,6 +178,17 @@ class Session:
                 raise _refused(error) from error
         else:
             self._give_back()
+
+    def _storing(self, deferred: Deferred | None) -> str:
+        if deferred is None:
+            return ""
+        caller = self._caller
+        claims = literal(_json.encode(caller.claims).decode())
+        stored = _Q.store.format(
+            function=deferred.function, role=literal(caller.role), claims=claims, depth=self._depth,
+            requests=literal(deferred.requests.decode()),
+        )  # fmt: skip
+        return f"{stored}; "
 
     async def rollback(self) -> None:
         """Undo the effects. Never raises for a broken connection: PostgreSQL undoes them then."""

@@ -11,6 +11,7 @@ import typer
 from typer import Argument, Option
 
 from aerofn.cli.output import OK
+from aerofn.cli.secret_commands import secrets
 from aerofn.model import Outcome
 
 app = typer.Typer(
@@ -21,6 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(secrets, name="secrets")
 DatabaseUrl = Annotated[str | None, Option(help="PostgreSQL; else DATABASE_URL", show_default=False)]
 AsJson = Annotated[bool, Option("--json", help="JSON for programs")]
 Url = Annotated[str | None, Option(envvar="AEROFN_URL", help="of the service", show_default=False)]
@@ -115,7 +117,12 @@ def deploy(  # noqa: PLR0917  typer's options are the parameters
     max_concurrency: Annotated[
         int | None, Option(help="events of it that run at once, on all nodes", show_default=False)
     ] = None,
-    env: Annotated[list[str] | None, Option(help="a key it may read; repeatable", show_default=False)] = None,
+    env: Annotated[
+        list[str] | None, Option(help="a key or secret it may read; repeatable", show_default=False)
+    ] = None,
+    host: Annotated[
+        list[str] | None, Option(help="what it may fetch from; repeatable", show_default=False)
+    ] = None,
     role: Annotated[
         list[str] | None, Option(help="who may invoke it; repeatable", show_default=False)
     ] = None,
@@ -129,7 +136,8 @@ def deploy(  # noqa: PLR0917  typer's options are the parameters
     from aerofn.cli.remote import Service  # noqa: PLC0415
 
     options = deploying.Options(
-        timeout_ms=timeout_ms, memory_mb=memory_mb, env=tuple(env or ()), roles=tuple(role or ()),
+        timeout_ms=timeout_ms, memory_mb=memory_mb, env=tuple(env or ()), hosts=tuple(host or ()),
+        roles=tuple(role or ()),
         run_as=run_as, activate=activate, max_concurrency=max_concurrency,
     )  # fmt: skip
     wasm = deploying.component(component)

@@ -21,6 +21,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     timeout_ms: int | None = None
     memory_mb: int | None = None
     env: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
     roles: tuple[str, ...] = ()
     run_as: str | None = None
     activate: bool = True
@@ -50,6 +51,7 @@ async def over_http(service: Service, name: str, wasm: bytes, options: Options) 
         "memory_mb": options.memory_mb,
         "max_concurrency": options.max_concurrency,
         "env": ",".join(options.env),
+        "hosts": ",".join(options.hosts),
         "roles": ",".join(options.roles),
         "run_as": options.run_as,
         "activate": "true" if options.activate else "false",
@@ -68,7 +70,8 @@ async def through_database(
     async with connected(database_url) as db:
         number = await db.fetchval(
             sql.queries("cli").register, name, wasm, options.timeout_ms, options.memory_mb, options.env,
-            options.roles or None, options.run_as, options.activate, options.max_concurrency,
+            options.hosts, options.roles or None, options.run_as, options.activate,
+            options.max_concurrency,
         )  # fmt: skip
         return await compiled(db, name, number, seconds)
 

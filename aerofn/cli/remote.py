@@ -1,6 +1,7 @@
-"""The command line's HTTP calls to a service: deploy and invoke."""
+"""The command line's HTTP calls to a service: deploy, invoke, set a secret."""
 
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import aiohttp
 import msgspec
@@ -24,7 +25,7 @@ class Service(NamedTuple):
             AeroFnError: what the service or the function answered instead.
         """
         headers = {"Content-Type": "application/json"}
-        return await self._post(f"/functions/v1/{function}", data=body, headers=headers)
+        return await self._send("POST", f"/functions/v1/{function}", data=body, headers=headers)
 
     async def deploy(self, name: str, wasm: bytes, options: dict[str, str]) -> dict[str, Any]:
         """Register a version and wait until it is compiled; the service's answer about it.
@@ -37,16 +38,25 @@ class Service(NamedTuple):
         form.add_field("wasm", wasm, filename=f"{name}.wasm", content_type="application/wasm")
         for key, value in options.items():
             form.add_field(key, value)
-        answer: dict[str, Any] = await self._post("/functions/v1/deploy", data=form)
+        answer: dict[str, Any] = await self._send("POST", "/functions/v1/deploy", data=form)
         return answer
 
-    async def _post(self, path: str, *, data: Any, headers: dict[str, str] | None = None) -> Any:
+    async def set_secret(self, name: str, value: str) -> str:
+        """Set a secret; its fingerprint.
+
+        Raises:
+            AeroFnError: why it is not set.
+        """
+        answer = await self._send("PUT", f"/manage/v1/secrets/{quote(name, '')}", json={"value": value})
+        return str(answer["fingerprint"])
+
+    async def _send(self, method: str, path: str, **request: Any) -> Any:
         given = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         timeout = aiohttp.ClientTimeout(total=_LONGEST_S)
         try:
             async with (
                 aiohttp.ClientSession(timeout=timeout, headers=given) as session,
-                session.post(self.url.rstrip("/") + path, data=data, headers=headers) as response,
+                session.request(method, self.url.rstrip("/") + path, **request) as response,
             ):
                 return _answer(response.status, await response.read())
         except (aiohttp.ClientError, TimeoutError) as error:

@@ -91,6 +91,11 @@ class Functions:
         self._unknown: set[str] = set()
         self._changed = asyncio.Event()
 
+    @property
+    def revision(self) -> int:
+        """The registry's revision that this node last saw."""
+        return self._revision
+
     async def refresh(self) -> bool:
         """Forget what was looked up if the registry has changed; answers whether it had."""
         revision: int = await self._database.fetchval(_Q.revision)

@@ -13,9 +13,10 @@ from aerofn.model import Caller, Event, Limits, LogLine, Record, Run, Version
 class Host(Protocol):
     """One invocation's way to the world; see `aerofn.bridge.host`."""
 
-    logs: list[LogLine]
     failure: AeroFnError | None
 
+    @property
+    def logs(self) -> list[LogLine]: ...  # noqa: D102
     @property
     def queries(self) -> int: ...  # noqa: D102
     @property
@@ -23,12 +24,20 @@ class Host(Protocol):
     async def commit(self, lease: Lease | None, kept: Kept | None) -> None: ...  # noqa: D102
     async def rollback(self) -> None: ...  # noqa: D102
     def abandon(self) -> None: ...  # noqa: D102
+    def redacted(self, run: Run) -> Run: ...  # noqa: D102
 
 
 class Hosts(Protocol):
     """Makes hosts; see `aerofn.bridge.host.Bridge`."""
 
-    def host(self, version: Version, caller: Caller, depth: int = 0) -> Any: ...  # noqa: D102
+    async def host(self, version: Version, caller: Caller, depth: int = 0) -> Any: ...  # noqa: D102
+
+
+class Deliveries(Protocol):
+    """Sends what functions left to be sent; see `aerofn.bridge.host.Bridge`."""
+
+    def described(self, payload: bytes) -> str: ...  # noqa: D102
+    async def deliver(self, version: Version, payload: bytes) -> int: ...  # noqa: D102
 
 
 class Sandbox(Protocol):

@@ -14,6 +14,7 @@ from aerofn.db.events import Lease
 from aerofn.dispatch import retry
 from aerofn.dispatch.contract import Queue, Registry
 from aerofn.dispatch.invoker import Call, Completed, Invoker, error_of
+from aerofn.dispatch.sender import Sender
 from aerofn.errors import AeroFnError, DatabaseUnavailable
 from aerofn.model import Event, GuestError, Outcome
 
@@ -35,15 +36,24 @@ class Dispatcher:
     """One node's share of the events.
 
     Args:
+        sender: runs the events that are requests to be sent.
         node: this node's id while its lock is held, else None: then nothing is leased.
     """
 
     def __init__(
-        self, queue: Queue, registry: Registry, invoker: Invoker, node: Callable[[], int | None], pace: Pace
+        self,
+        queue: Queue,
+        registry: Registry,
+        invoker: Invoker,
+        node: Callable[[], int | None],
+        pace: Pace,
+        *,
+        sender: Sender,
     ) -> None:
         self._queue = queue
         self._registry = registry
         self._invoker = invoker
+        self._sender = sender
         self._node = node
         self._pace = pace
         self._ahead: deque[tuple[Event, float]] = deque()
@@ -153,7 +163,8 @@ class Dispatcher:
         if event.depth > self._pace.max_depth:
             raise _loop(event)
         version = await self._registry.active(event.function)
-        return await self._invoker.invoke(
+        runs = self._sender if event.trigger == "fetch" else self._invoker
+        return await runs.invoke(
             Call(
                 version=version,
                 caller=event.caller,

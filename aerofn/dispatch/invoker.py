@@ -13,7 +13,7 @@ import structlog
 from aerofn.db.events import Lease
 from aerofn.db.results import Kept, Taken
 from aerofn.dispatch.contract import Hosts, RecordSink, Registry, Sandbox
-from aerofn.errors import AeroFnError, DatabaseUnavailable, LeaseLost, QueryError
+from aerofn.errors import AeroFnError, DatabaseUnavailable, HostError, LeaseLost, QueryError
 from aerofn.model import Caller, GuestError, Outcome, Record, Run, Usage, Version
 
 log = structlog.get_logger(__name__)
@@ -86,11 +86,11 @@ class Invoker:
         version = call.version
         caller = call.caller if version.run_as is None else Caller(version.run_as, call.caller.claims)
         component = await self._sandbox.load(version.digest, lambda: self._registry.component(version.digest))
-        host = self._hosts.host(version, caller, call.depth)
+        host = await self._hosts.host(version, caller, call.depth)
         run = Run(Outcome.CANCELLED, None, GuestError("cancelled"), _NOTHING_USED)
         try:
             run = await self._sandbox.run(component, call.payload, host, version.limits)
-            run = await self._settle(call, run, host, started)
+            run = host.redacted(await self._settle(call, run, host, started))
         finally:
             host.abandon()  # does nothing once settled
             record = _record(call, caller, run, host, (time.perf_counter() - started) * 1000)
@@ -119,7 +119,7 @@ class Invoker:
             return _failed(run, Outcome.FUNCTION_ERROR, error.message, "PgError")
         except LeaseLost as error:
             return _failed(run, Outcome.CANCELLED, error.message)
-        except DatabaseUnavailable as error:
+        except (DatabaseUnavailable, HostError) as error:
             host.failure = error
             return _failed(run, Outcome.HOST_ERROR, error.message)
         return run

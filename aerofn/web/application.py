@@ -8,6 +8,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Lifespan
 
 from aerofn.db.functions import Functions
+from aerofn.db.secrets import Secrets
 from aerofn.dispatch.kept import KeptRequests
 from aerofn.dispatch.requests import Requests
 from aerofn.settings import Settings
@@ -20,6 +21,7 @@ from aerofn.web.kept import KeptAnswers
 from aerofn.web.manage import Manage
 from aerofn.web.openapi import Document
 from aerofn.web.probes import Probes
+from aerofn.web.secrets import SecretRoutes
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class Ports:
     requests: Requests
     kept: KeptRequests
     functions: Functions
+    secrets: Secrets
     ready: Callable[[], Awaitable[list[str]]]
     metrics: Callable[[], tuple[bytes, str]]
 
@@ -59,6 +62,7 @@ def _routes(ports: Ports) -> list[Route]:
     invoke = Invoke(ports.requests, kept, tokens, ports.settings)
     deploy = Deploy(ports.functions, tokens, ports.settings)
     manage = Manage(ports.functions, tokens)
+    secrets = SecretRoutes(ports.secrets, tokens)
     probes = Probes(ports.ready, ports.metrics)
     routes = [
         Route("/functions/v1/deploy", Endpoint(POST=deploy.post)),
@@ -68,6 +72,8 @@ def _routes(ports: Ports) -> list[Route]:
         Route("/manage/v1/functions", Endpoint(GET=manage.list)),
         Route("/manage/v1/functions/{name}", Endpoint(GET=manage.show, DELETE=manage.drop)),
         Route("/manage/v1/functions/{name}/activate", Endpoint(POST=manage.activate)),
+        Route("/manage/v1/secrets", Endpoint(GET=secrets.list)),
+        Route("/manage/v1/secrets/{secret}", Endpoint(PUT=secrets.set, DELETE=secrets.drop)),
         Route("/healthz", Endpoint(GET=probes.health)),
         Route("/readyz", Endpoint(GET=probes.readiness)),
         Route("/metrics", Endpoint(GET=probes.metrics)),

@@ -27,6 +27,7 @@ from aerofn.web.operation import FUNCTION_NAME, JSON_TYPE, Content, Operation, o
 _PATH_PARAMETER = re.compile(r"\{(\w+)(?::path)?\}")
 _PATH_SCHEMAS: dict[str, dict[str, Any]] = {
     "name": {"type": "string", "pattern": FUNCTION_NAME},
+    "secret": {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]{0,127}$"},
     "id": {"type": "string", "format": "uuid"},
     "path": {"type": "string"},
 }

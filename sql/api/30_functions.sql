@@ -90,6 +90,22 @@ BEGIN
   END IF;
 END $$;
 
+CREATE OR REPLACE FUNCTION aerofn_internal.check_hosts(wanted text[]) RETURNS void
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  bad text;
+BEGIN
+  SELECT w INTO bad FROM unnest(wanted) w WHERE w IS NULL OR length(w) > 262
+    OR w !~* '^(\*|(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?\.?|\[[0-9a-f:.]+\])(:[0-9]{1,5})?$' OR w ~ '\.\.' LIMIT 1;
+  IF FOUND THEN
+    RAISE EXCEPTION '% is no host that can be granted', coalesce(quote_literal(bad), 'NULL')
+      USING ERRCODE = 'invalid_parameter_value',
+            HINT = 'Write api.example.com, *.example.com, api.example.com:8443 or [2001:db8::1]: no scheme, no path; '
+                   'other alphabets as xn--….';
+  END IF;
+END $$;
+REVOKE ALL ON FUNCTION aerofn_internal.check_hosts(text[]) FROM PUBLIC;
+
 -- Makes a new immutable version of a function, which becomes its active one once it is compiled.
 -- Registering what is already the newest version changes nothing. Returns the version's number.
 CREATE OR REPLACE FUNCTION aerofn.register_function(
@@ -108,6 +124,7 @@ BEGIN
   PERFORM aerofn_internal.check_nodes(6, 'max_concurrency') WHERE register_function.max_concurrency IS NOT NULL;
   PERFORM aerofn_internal.check_rate(register_function.rate_limit);
   PERFORM aerofn_internal.check_wasm(register_function.wasm);
+  PERFORM aerofn_internal.check_hosts(register_function.hosts);
   PERFORM aerofn_internal.check_roles(register_function.roles);
   PERFORM aerofn_internal.check_roles(ARRAY[register_function.run_as]) WHERE register_function.run_as IS NOT NULL;
   r.digest := sha256(register_function.wasm);

@@ -242,7 +242,8 @@ BEGIN
   EXECUTE format('GRANT EXECUTE ON FUNCTION aerofn_auth.begin_invocation(text, int, text), '
                  'aerofn_internal.check_seal(text), aerofn_internal.complete_event(bigint, bigint), '
                  'aerofn_internal.keep_result(uuid, bigint, bytea, uuid), '
-                 'aerofn_internal.keep_event_result(bigint, bytea, uuid) TO %I', runner);
+                 'aerofn_internal.keep_event_result(bigint, bytea, uuid), '
+                 'aerofn_internal.store_fetches(int, text, jsonb, int, json) TO %I', runner);
   -- Not aerofn_internal: a guest cannot even name what is there.
   EXECUTE format('GRANT USAGE ON SCHEMA aerofn TO %I', exposed);
   EXECUTE format('GRANT EXECUTE ON FUNCTION aerofn_auth.parameter_types(text, text) TO %I', exposed);
@@ -269,6 +270,7 @@ BEGIN
       aerofn_internal.lease_ordered(int, int, int, interval), aerofn_internal.lease_capped(int, int, int, interval)
       TO %1$I;
     GRANT EXECUTE ON FUNCTION aerofn_internal.compiled(int, jsonb), aerofn_internal.keep_partitions(interval) TO %1$I;
+    GRANT EXECUTE ON FUNCTION aerofn_internal.offer_key_pair(numeric, bytea) TO %1$I;
     GRANT aerofn_admin TO %1$I;
   $f$, login);
 END $$;

@@ -13,6 +13,10 @@ SELECT aerofn_run.{role}({kind}, {statement}, ARRAY[{params}]::text[], {rows}, {
 -- Deferred constraints, under the role; cursors WITH HOLD would run at COMMIT as the login, so they go before it.
 SELECT aerofn_run.{finish}(); CLOSE ALL; SELECT aerofn_internal.check_seal({role})
 
+-- name: store
+-- Requests to be sent once this transaction has committed.
+SELECT aerofn_internal.store_fetches({function}, {role}, {claims}, {depth}, {requests})
+
 -- name: complete
 -- The event's end belongs to the effects' transaction.
 SELECT aerofn_internal.complete_event({event}, {token})

@@ -41,14 +41,18 @@ def environment(**more: str) -> dict[str, str]:
 async def start(*arguments: str, **variables: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         sys.executable, "-m", "aerofn", *arguments, env=environment(**variables),
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
 
 
-async def aerofn(*arguments: str, **variables: str) -> Said:
-    """Run a command to its end. Whatever happens, nobody is shown a traceback."""
+async def aerofn(*arguments: str, given: str = "", **variables: str) -> Said:
+    """Run a command to its end. Whatever happens, nobody is shown a traceback.
+
+    Args:
+        given: its standard input.
+    """
     child = await start(*arguments, **variables)
-    out, err = await asyncio.wait_for(child.communicate(), LONGEST_S)
+    out, err = await asyncio.wait_for(child.communicate(given.encode()), LONGEST_S)
     assert b"Traceback" not in err, err.decode()
     assert child.returncode is not None
     return Said(child.returncode, out.decode(), err.decode())
@@ -63,10 +67,18 @@ async def said_url(child: asyncio.subprocess.Process) -> str:
 
 
 @contextlib.asynccontextmanager
-async def serving(url: str, cache: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+async def serving(
+    url: str, cache: Path, **variables: str
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
     """`aerofn serve`, and where it says that it is."""
     child = await start(
-        "serve", "--port", "0", DATABASE_URL=url, AEROFN_JWT_SECRET=SECRET, AEROFN_CACHE_DIR=str(cache)
+        "serve",
+        "--port",
+        "0",
+        DATABASE_URL=url,
+        AEROFN_JWT_SECRET=SECRET,
+        AEROFN_CACHE_DIR=str(cache),
+        **variables,
     )
     try:
         yield child, await asyncio.wait_for(said_url(child), LONGEST_S)

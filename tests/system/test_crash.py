@@ -1,6 +1,7 @@
 """The service as a process of its own, killed where it hurts."""
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -9,16 +10,19 @@ from pathlib import Path
 
 import pytest
 
+from tests.egress.far_side import far_side
+
 ROOT = Path(__file__).resolve().parents[2]
 REDUCE_STOCK = ROOT / "examples" / "reduce-stock" / "reduce-stock.wasm"
 
 
 @asynccontextmanager
-async def serving(url, cache):
+async def serving(url, cache, **variables):
     """`aerofn serve` until the end of the block, or until the test kills it."""
     environment = {
         "PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "DATABASE_URL": url, "AEROFN_PORT": "0",
         "AEROFN_CACHE_DIR": str(cache), "AEROFN_SHUTDOWN_GRACE_S": "5",
+        **variables,
     }  # fmt: skip
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "aerofn", "serve", env=environment, stdout=asyncio.subprocess.DEVNULL
@@ -97,3 +101,23 @@ async def test_sigterm_ends_in_order(shop, database, tmp_path):
     assert await shop.fetchval("SELECT count(*) FROM aerofn.events WHERE state <> 'pending'") == 0
     left = await shop.fetchval("SELECT count(*) FROM aerofn.events")
     assert await shop.fetchval(f"SELECT {TAKEN}") == 200 - left
+
+
+async def test_killed_while_a_request_left_for_after_the_commit_is_under_way(shop, database, tmp_path):
+    """It goes out again, and the receiver can tell: the key is the same."""
+    async with far_side() as far:
+        wasm, hosts = REDUCE_STOCK.read_bytes(), [f"127.0.0.1:{far.port}"]
+        await shop.execute("SELECT aerofn.register_function('reduce-stock', $1, hosts => $2)", wasm, hosts)
+        sent = {"url": far.url("/together?2"), "method": "POST", "headers": {"idempotency-key": "k1"}}
+        kept = json.dumps([{"key": "k1", "method": "POST", "host": "127.0.0.1", "request": sent}])
+        async with serving(database.url, tmp_path, AEROFN_EGRESS_ALLOW="127.0.0.0/8") as child:
+            await until(shop, "active_version = 2 FROM aerofn.functions")
+            await shop.execute("SELECT aerofn_internal.store_fetches(1, 'anon', '{}', 0, $1)", kept)
+            async with asyncio.timeout(20):
+                while not far.asked:
+                    await asyncio.sleep(0.02)
+            child.kill()
+            await child.wait()
+        async with serving(database.url, tmp_path, AEROFN_EGRESS_ALLOW="127.0.0.0/8"):
+            await until(shop, DONE, 60)
+    assert [asked.header("idempotency-key") for asked in far.asked] == ["k1", "k1"]

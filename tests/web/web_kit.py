@@ -151,6 +151,10 @@ class Functions:
             raise NotFound(f"there is no function {name!r}")
 
 
+class Secrets:
+    """Stands in for the secrets, which tests/integration tests whole."""
+
+
 @dataclass
 class Web:
     """The application over its stand-ins, and a client for it."""
@@ -164,7 +168,9 @@ class Web:
     def application(self) -> Starlette:
         kept = KeptRequests(self.requests, None, lambda: None)  # type: ignore[arg-type]
         metrics = b"up 1\n", "text/plain"
-        ports = Ports(self.settings, self.requests, kept, self.functions, self._ready, lambda: metrics)  # type: ignore[arg-type]
+        ports = Ports(
+            self.settings, self.requests, kept, self.functions, Secrets(), self._ready, lambda: metrics
+        )  # type: ignore[arg-type]
         return create(ports, self._lifespan)
 
     async def _ready(self) -> list[str]:

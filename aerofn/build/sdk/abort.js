@@ -1,5 +1,5 @@
 // AbortController and AbortSignal. A host call cannot be interrupted from inside the sandbox, so a signal
-// is looked at before and after it; `AbortSignal.timeout` is a time of day, not a timer.
+// is looked at before and after it; `AbortSignal.timeout` is a time of day, which fetch hands to the host.
 
 export class AbortSignal {
   #reason;
@@ -38,6 +38,11 @@ export class AbortSignal {
 
   get reason() {
     return this.aborted ? this.#reason : undefined;
+  }
+
+  // Milliseconds until it aborts by itself: the host ends a request then.
+  get remaining() {
+    return Math.max(0, this.#deadline - performance.now());
   }
 
   throwIfAborted() {

@@ -109,6 +109,11 @@ declare global {
     put(url: string | URL, body?: unknown, init?: RequestInit): Promise<Response>;
     patch(url: string | URL, body?: unknown, init?: RequestInit): Promise<Response>;
     delete(url: string | URL, init?: RequestInit): Promise<Response>;
+    /**
+     * Sends the request after the invocation's effects have committed, again until it succeeds, and never if they
+     * are rolled back. The key is sent as `idempotency-key`.
+     */
+    fetchAfterCommit(input: string | URL | Request, init?: RequestInit): Promise<{ idempotencyKey: string }>;
   };
 
   interface Error {
@@ -149,7 +154,18 @@ declare global {
   function atob(base64: string): string;
   function btoa(latin1: string): string;
 
-  type BodyInit = string | ArrayBuffer | ArrayBufferView | URLSearchParams;
+  /** Bytes with a type, in memory. */
+  class Blob {
+    constructor(parts?: Iterable<string | ArrayBuffer | ArrayBufferView | Blob>, options?: { type?: string });
+    readonly size: number;
+    readonly type: string;
+    slice(start?: number, end?: number, type?: string): Blob;
+    text(): Promise<string>;
+    bytes(): Promise<Uint8Array>;
+    arrayBuffer(): Promise<ArrayBuffer>;
+  }
+
+  type BodyInit = string | ArrayBuffer | ArrayBufferView | Blob | URLSearchParams;
   type HeadersInit = Headers | Record<string, string> | Iterable<readonly [string, string]>;
 
   class Headers implements Iterable<[string, string]> {
@@ -184,6 +200,7 @@ declare global {
     json(): Promise<any>;
     bytes(): Promise<Uint8Array>;
     arrayBuffer(): Promise<ArrayBuffer>;
+    blob(): Promise<Blob>;
   }
 
   interface Request extends Body {}
@@ -210,10 +227,11 @@ declare global {
     readonly status: number;
     readonly statusText: string;
     readonly url: string;
+    readonly redirected: boolean;
     clone(): Response;
   }
 
-  /** Follows the function's egress policy; rejects with a TypeError whose `code` says why. Bodies are text. */
+  /** Follows the function's egress policy; rejects with a TypeError whose `code` says why. */
   function fetch(input: string | URL | Request, init?: RequestInit): Promise<Response>;
 
   class AbortSignal {

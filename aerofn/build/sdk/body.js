@@ -1,6 +1,7 @@
 // What Request and Response share: a body that is held whole and can be read once. There are no
 // streams: `body` is the body's text, or null.
 
+import { Blob } from "./blob.js";
 import { fromBytes, toBytes } from "./encoding.js";
 import { parse } from "./json.js";
 
@@ -12,6 +13,7 @@ function taken(value) {
   if (ArrayBuffer.isView(value)) {
     return { content: new Uint8Array(value.buffer, value.byteOffset, value.byteLength).slice(), type: null };
   }
+  if (value instanceof Blob) return { content: value.view().slice(), type: value.type || null };
   const isForm = Object.prototype.toString.call(value) === "[object URLSearchParams]";
   return { content: String(value), type: isForm ? "application/x-www-form-urlencoded;charset=UTF-8" : "text/plain;charset=UTF-8" };
 }
@@ -35,17 +37,20 @@ export class Body {
     return this.#content === null ? null : this.#asText();
   }
 
-  // The body as the host can carry it.
+  // The body as the host carries it.
   sendable() {
-    if (this.#content === null || typeof this.#content === "string") return this.#content;
-    const text = fromBytes(this.#content);
-    if (text.includes("\ufffd")) throw new TypeError("fetch sends text only: encode binary bodies, for example in base64");
-    return text;
+    if (this.#content === null) return {};
+    if (typeof this.#content === "string") return { body: this.#content.toWellFormed() };
+    return { body: this.#content.toBase64(), isBase64Encoded: true };
+  }
+
+  async blob() {
+    return new Blob([await this.bytes()], { type: this.headers.get("content-type") ?? "" });
   }
 
   async text() {
     this.#use();
-    return this.#asText();
+    return this.#asText().replace(/^\ufeff/, "");
   }
 
   async json() {

@@ -9,7 +9,7 @@ export class Request extends Body {
   constructor(input, init = {}) {
     const base = input instanceof Request ? input : undefined;
     super(init.body ?? base, new Headers(init.headers ?? base?.headers));
-    this.url = base ? base.url : String(input);
+    this.url = base ? base.url : String(input).toWellFormed();
     this.method = String(init.method ?? base?.method ?? "GET").toUpperCase();
     this.signal = init.signal ?? base?.signal ?? null;
     this.redirect = init.redirect ?? base?.redirect ?? "follow";
@@ -24,13 +24,20 @@ export class Request extends Body {
 }
 
 export class Response extends Body {
-  constructor(body, { status = 200, statusText = "", headers, url = "" } = {}) {
+  constructor(body, { status = 200, statusText = "", headers, url = "", redirected = false } = {}) {
     super(body, new Headers(headers));
     this.status = status;
     this.statusText = statusText;
     this.url = url;
     this.type = "default";
-    this.redirected = false;
+    this.redirected = redirected;
+  }
+
+  // What the host answered.
+  static received({ body, isBase64Encoded, ...answer }, url) {
+    const response = new Response(isBase64Encoded ? Uint8Array.fromBase64(body) : body, { url, ...answer });
+    if (answer.headers?.["content-type"] === undefined) response.headers.delete("content-type");
+    return response;
   }
 
   static json(value, init = {}) {
@@ -52,31 +59,73 @@ export class Response extends Body {
   }
 }
 
-function failure(thrown, request) {
-  let report = {};
+// The host's report as browsers throw it, with the host's code and hint beside the message.
+function failure(report, { method, url }) {
+  const { code, message, hint } = report ?? {};
+  return Object.assign(new TypeError(`fetch ${method} ${url} failed: ${message}`), { code, hint });
+}
+
+function reported(thrown) {
   try {
-    report = JSON.parse(thrown.payload);
+    return JSON.parse(thrown.payload);
   } catch {
-    report.message = String(thrown?.payload ?? thrown);
+    return { message: String(thrown?.payload ?? thrown) };
   }
-  const error = new TypeError(`fetch ${request.method} ${request.url} failed: ${report.message}`);
-  return Object.assign(error, { code: report.code });
+}
+
+// Asks the host: [{ ok } or { err }, …], in order. Several requests are one call, and so under way together.
+function ask(requests) {
+  try {
+    const answer = JSON.parse(host.httpFetch(JSON.stringify(requests.length === 1 ? requests[0] : requests)));
+    return requests.length === 1 ? [{ ok: answer }] : answer;
+  } catch (thrown) {
+    const err = reported(thrown);
+    return requests.map(() => ({ err }));
+  }
+}
+
+const AT_ONCE = 32;
+let waiting = [];
+
+// What was asked for before the code first waits goes out together, as with Promise.all.
+function flush() {
+  const all = waiting;
+  waiting = [];
+  for (let from = 0; from < all.length; from += AT_ONCE) {
+    const some = all.slice(from, from + AT_ONCE);
+    const answers = ask(some.map(({ sent }) => sent));
+    some.forEach(({ settle }, index) => settle(answers[index]));
+  }
+}
+
+function send(request, more) {
+  const { url, method, redirect, signal } = request;
+  const sent = { url, method, headers: request.headers.plain(), ...request.sendable(), ...more };
+  if (redirect !== "follow") sent.redirect = redirect;
+  if (Number.isFinite(signal?.remaining)) sent.timeoutMs = signal.remaining;
+  return new Promise((resolve, reject) => {
+    const settle = ({ ok, err }) => (err === undefined ? resolve(ok) : reject(failure(err, request)));
+    if (waiting.push({ sent, settle }) === 1) queueMicrotask(flush);
+  });
 }
 
 export async function fetch(input, init) {
   demandInvocation("fetch");
   const request = new Request(input, init);
-  request.signal?.throwIfAborted();
-  const { url, method } = request;
-  const sent = JSON.stringify({ url, method, headers: Object.fromEntries(request.headers), body: request.sendable() });
-  let answer;
+  const { signal } = request;
+  signal?.throwIfAborted();
   try {
-    answer = JSON.parse(host.httpFetch(sent));
-  } catch (thrown) {
-    throw failure(thrown, request);
+    return Response.received(await send(request), request.url);
+  } finally {
+    signal?.throwIfAborted(); // its reason goes before what the host made of it
   }
-  request.signal?.throwIfAborted();
-  return new Response(answer.body, { status: answer.status, headers: answer.headers, url: answer.url ?? url });
+}
+
+// Sends the request once the invocation's effects have committed, again until it succeeds, and never if they are
+// rolled back. Answers the key by which the receiver can tell a repetition.
+async function fetchAfterCommit(input, init) {
+  demandInvocation("http.fetchAfterCommit");
+  return send(new Request(input, init), { afterCommit: true });
 }
 
 const asBody = (value) =>
@@ -84,16 +133,17 @@ const asBody = (value) =>
     ? { body: value }
     : { body: JSON.stringify(value), headers: { "content-type": "application/json" } };
 
-function send(method, url, value, init = {}) {
+function short(method, url, value, init = {}) {
   const { body, headers } = asBody(value);
   return fetch(url, { ...init, method, body, headers: { ...headers, ...init.headers } });
 }
 
 // The short way: objects are sent as JSON, and the answer is a Response.
 export const http = {
-  get: (url, init) => send("GET", url, undefined, init),
-  post: (url, body, init) => send("POST", url, body, init),
-  put: (url, body, init) => send("PUT", url, body, init),
-  patch: (url, body, init) => send("PATCH", url, body, init),
-  delete: (url, init) => send("DELETE", url, undefined, init),
+  fetchAfterCommit,
+  get: (url, init) => short("GET", url, undefined, init),
+  post: (url, body, init) => short("POST", url, body, init),
+  put: (url, body, init) => short("PUT", url, body, init),
+  patch: (url, body, init) => short("PATCH", url, body, init),
+  delete: (url, init) => short("DELETE", url, undefined, init),
 };

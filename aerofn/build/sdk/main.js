@@ -8,9 +8,9 @@ import { describe, useSourceMap } from "./errors.js";
 import { parse, stringify } from "./json.js";
 import { settle } from "./timers.js";
 
-async function outputOf(value) {
+function outputOf(value) {
   if (!globalThis.Response || !(value instanceof Response)) return value;
-  return { statusCode: value.status, headers: Object.fromEntries(value.headers), body: await value.text() };
+  return { statusCode: value.status, headers: value.headers.plain(), ...value.sendable() };
 }
 
 // The `handle` of the world, around the author's function.
@@ -23,7 +23,7 @@ export function serve(exported, readSourceMap) {
     try {
       const event = parse(text);
       const value = await settle(Promise.resolve(handler(inputOf(event), event)));
-      return stringify(await outputOf(value));
+      return stringify(outputOf(value));
     } catch (thrown) {
       throw JSON.stringify(describe(thrown));
     }

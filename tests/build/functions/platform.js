@@ -35,7 +35,24 @@ const cases = {
     return failure(() => response.text());
   },
   fetchFails: () => failure(() => fetch("https://refused.example/")),
-  fetchBinary: () => failure(() => fetch("https://a.example/", { method: "POST", body: new Uint8Array([0xff]) })),
+  async fetchBinary() {
+    const body = new Blob([new Uint8Array([0xff]), "é"], { type: "Image/X" });
+    const response = await fetch("https://a.example/", { method: "POST", body });
+    const blob = await response.clone().blob();
+    return {
+      bytes: text(await response.clone().bytes()), buffer: text(await response.clone().arrayBuffer()),
+      text: await response.text(), blob: [blob.size, blob.type, text(await blob.bytes())], url: response.url,
+      redirected: response.redirected, cookies: response.headers.getSetCookie(), plain: response.headers.get("x-a"),
+      listed: [...response.headers].filter(([name]) => name === "set-cookie").length, status: response.statusText,
+    };
+  },
+  async fetchTogether() {
+    const urls = Array.from({ length: 40 }, (_, n) => `https://a.example/${n}`);
+    const settled = await Promise.allSettled(urls.map((url) => fetch(url)));
+    return settled.map(({ value, reason }) => value?.status ?? reason.code);
+  },
+  fetchAfterCommit: () => http.fetchAfterCommit("https://a.example/", { method: "POST", body: "x" }),
+  responseBinary: () => new Response(new Uint8Array([0xff]), { headers: [["set-cookie", "a=1"], ["set-cookie", "b=2"]] }),
   fetchGetBody: () => failure(() => fetch("https://a.example/", { body: "x" })),
   async http() {
     const got = await http.get("https://a.example/get");

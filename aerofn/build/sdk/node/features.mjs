@@ -7,7 +7,7 @@ const NAMES = {
   crypto: /\bcrypto\b/,
   subtle: /\b(?:subtle|CryptoKey)\b/,
   encoding: /\bText(?:En|De)coder\b/,
-  fetch: /\b(?:fetch|http|Request|Response|Headers)\b/,
+  fetch: /\b(?:fetch|http|Blob|Request|Response|Headers)\b/,
   url: /\bURL(?:SearchParams)?\b/,
 };
 

@@ -1,0 +1,1 @@
+"""Outgoing HTTP of functions: which hosts, which addresses, how much and how long."""

@@ -1,0 +1,114 @@
+"""One invocation's HTTP requests: those sent while it runs, and those kept until its effects commit."""
+
+import asyncio
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from aerofn.bridge.deliveries import Kept
+from aerofn.bridge.egress.body import Budget
+from aerofn.bridge.egress.egress import Egress
+from aerofn.bridge.egress.grants import Grants
+from aerofn.bridge.egress.request import Sent
+from aerofn.bridge.session import Deferred, Reply
+from aerofn.errors import FetchError
+
+_MOST_AT_ONCE = 32
+_TOGETHER = 4  # times the most of one answer
+_KEY_HEADER = "idempotency-key"
+_json = msgspec.json.Encoder()
+_sent = msgspec.json.Decoder(Sent | list[Sent])
+
+
+class Outgoing:
+    """The requests of one invocation.
+
+    Args:
+        function: the id of its function: its connections are its own.
+        most: requests it may make in all.
+        seal: encrypts what is stored, if the function was granted secrets.
+    """
+
+    def __init__(
+        self,
+        egress: Egress,
+        function: int,
+        grants: Grants,
+        most: int,
+        seal: Callable[[bytes, str], str] | None = None,
+    ) -> None:
+        self._egress = egress
+        self._function = function
+        self._grants = grants
+        self._most = most
+        self._seal = seal
+        self._made = 0
+        self._kept_bytes = 0
+        self.kept: list[Kept] = []
+
+    def deferred(self) -> Deferred | None:
+        """What is to be stored with the effects, if anything."""
+        return Deferred(self._function, _json.encode(self.kept)) if self.kept else None
+
+    async def ask(self, text: str) -> Reply:
+        """What `http-fetch` answers: one request's answer or error, or a list of them for a list."""
+        try:
+            sent = _sent.decode(text)
+        except (msgspec.MsgspecError, RecursionError) as error:
+            refused = FetchError(
+                "the request is not as the host expects it", detail=str(error), code="invalid_request"
+            )
+            return False, _json.encode(_report(refused))
+        if isinstance(sent, Sent):
+            try:
+                return True, _json.encode(await self._one(sent))
+            except FetchError as error:
+                return False, _json.encode(_report(error))
+        if len(sent) > _MOST_AT_ONCE:
+            refused = FetchError(f"more than {_MOST_AT_ONCE} requests at once", code="too_many_fetches")
+            return False, _json.encode(_report(refused))
+        together = Budget(_TOGETHER * self._egress.most_bytes)
+        async with asyncio.TaskGroup() as group:
+            asked = [group.create_task(self._settled(one, together)) for one in sent]
+        return True, _json.encode([task.result() for task in asked])
+
+    async def _settled(self, sent: Sent, together: Budget) -> dict[str, Any]:
+        try:
+            return {"ok": await self._one(sent, together)}
+        except FetchError as error:
+            return {"err": _report(error)}
+
+    async def _one(self, sent: Sent, together: Budget | None = None) -> Any:
+        self._made += 1
+        if self._made > self._most:
+            raise FetchError(f"an invocation may make {self._most} requests", code="too_many_fetches")
+        if sent.after_commit:
+            return {"idempotencyKey": self._keep(sent)}
+        return await self._egress.fetch(self._function, self._grants, sent, together)
+
+    def _keep(self, sent: Sent) -> str:
+        """Keep a request that could be sent now; it will be judged again when it is sent."""
+        request = self._egress.checked(self._grants, sent)
+        self._kept_bytes += len(request.body or b"")
+        if self._kept_bytes > self._egress.most_bytes:
+            raise FetchError(
+                f"the bodies to be sent after the commit are more than {self._egress.most_bytes} bytes",
+                code="request_too_large",
+            )
+        key = request.headers.get(_KEY_HEADER, "")
+        if not key:
+            key = str(uuid.uuid4())
+            sent = msgspec.structs.replace(sent, headers={**sent.headers, _KEY_HEADER: key})
+        sent = msgspec.structs.replace(sent, after_commit=False, timeout_ms=None)
+        kept = Kept(key, request.method, request.url.raw_host or "")
+        if self._seal is None:
+            self.kept.append(msgspec.structs.replace(kept, request=sent))
+        else:
+            self.kept.append(msgspec.structs.replace(kept, sealed=self._seal(_json.encode(sent), key)))
+        return key
+
+
+def _report(error: FetchError) -> dict[str, Any]:
+    return {name: value for name, value in error.body().items() if value is not None}

@@ -1,0 +1,94 @@
+"""Sends the requests that functions left to be sent after their commit: each is an event, run as any other.
+
+An answer of 2xx or 3xx settles it, another 4xx than 408, 425 and 429 buries it, everything else is tried again. An
+answer that got lost is asked for again: the receiver tells the repetition by its idempotency key.
+"""
+
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+
+from aerofn.db.events import Lease
+from aerofn.dispatch.contract import Deliveries, RecordSink
+from aerofn.dispatch.invoker import Call, Completed, error_of
+from aerofn.errors import FetchError, LeaseLost
+from aerofn.model import GuestError, LogLine, Outcome, Record, Run, Usage
+
+_PASSING = frozenset({408, 425, 429})
+# What the next attempt will be refused as well.
+_FINAL = frozenset({"invalid_request", "request_too_large", "egress_denied", "redirect_refused"})
+
+
+class Sender:
+    """Runs events of source `fetch`, as `Invoker` runs the others.
+
+    Args:
+        complete: settles an event; raises LeaseLost.
+        record: takes every attempt's record; must not raise or block.
+    """
+
+    def __init__(
+        self, deliveries: Deliveries, complete: Callable[[Lease], Awaitable[None]], record: RecordSink
+    ) -> None:
+        self._deliveries = deliveries
+        self._complete = complete
+        self._record = record
+
+    async def invoke(self, call: Call) -> Completed:
+        """Send the request of `call` once, by the grants its function has now.
+
+        Raises:
+            AeroFnError: it could not be tried at all.
+        """
+        started = time.perf_counter()
+        said, outcome, error = await self._send(call)
+        if outcome is Outcome.SUCCESS and call.lease is not None:
+            try:
+                await self._complete(call.lease)
+            except LeaseLost as lost:
+                outcome, error = Outcome.CANCELLED, GuestError(lost.message)
+        ended = (time.perf_counter() - started) * 1000
+        run = Run(
+            outcome, b"null" if error is None else None, error, Usage(ended, 0, None, len(call.payload), 0, 0)
+        )
+        record = _record(call, run, LogLine("info", said, round(ended, 3)), ended)
+        self._record(record)
+        return Completed(run, record)
+
+    async def _send(self, call: Call) -> tuple[str, Outcome, GuestError | None]:
+        where = self._deliveries.described(call.payload)
+        try:
+            status = await self._deliveries.deliver(call.version, call.payload)
+        except FetchError as error:
+            failed = GuestError(f"{where}: {error.message}", error.code, retry=error.code not in _FINAL)
+            return f"{where}: {error.code}", Outcome.FUNCTION_ERROR, failed
+        said = f"{where}: {status}"
+        if status < 400:
+            return said, Outcome.SUCCESS, None
+        again = status >= 500 or status in _PASSING
+        return (
+            said,
+            Outcome.FUNCTION_ERROR,
+            GuestError(f"{where} answered {status}", "http_status", retry=again),
+        )
+
+
+def _record(call: Call, run: Run, line: LogLine, duration_ms: float) -> Record:
+    return Record(
+        id=call.id,
+        function=call.version.function,
+        version=call.version.number,
+        trigger=call.trigger,
+        event_id=None if call.lease is None else call.lease.event,
+        attempt=call.attempt,
+        status=run.outcome,
+        duration_ms=round(duration_ms, 3),
+        cpu_ms=0,
+        memory_peak_mb=None,
+        queries=0,
+        user_id=call.caller.subject,
+        role=call.caller.role,
+        error=error_of(run, None),
+        logs=[line],
+        timestamp=datetime.now(UTC),
+    )
