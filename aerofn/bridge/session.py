@@ -22,6 +22,7 @@ from aerofn.bridge.codec import Parameter
 from aerofn.bridge.guard import Guard
 from aerofn.bridge.verdict import Verdict
 from aerofn.db.events import Lease
+from aerofn.db.jsonb import jsonb
 from aerofn.db.pool import unavailable
 from aerofn.db.results import Kept
 from aerofn.db.role_pool import Connection, RolePool
@@ -183,7 +184,7 @@ class Session:
         if deferred is None:
             return ""
         caller = self._caller
-        claims = literal(_json.encode(caller.claims).decode())
+        claims = literal(jsonb(caller.claims))
         stored = _Q.store.format(
             function=deferred.function, role=literal(caller.role), claims=claims, depth=self._depth,
             requests=literal(deferred.requests.decode()),

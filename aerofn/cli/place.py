@@ -70,7 +70,8 @@ class Place:
             {},
             database_url=self.url,
             port=self.port,
-            jwt_secret=self._secret(),
+            jwt_secret=self._secret("jwt-secret"),
+            secret_key=self._secret("secret-key"),
             cache_dir=self.directory.absolute() / "cache",
             records_to_stdout=False,
             log_level="warning",
@@ -97,9 +98,9 @@ class Place:
             self.environment, "\n".join([*lines, *_programs(shlex.split(self.postgres.psql)[0]), ""])
         )
 
-    def _secret(self) -> str:
+    def _secret(self, name: str) -> str:
         # Kept from run to run, so that tokens of the last one are still good.
-        file = self.directory / "jwt-secret"
+        file = self.directory / name
         if not file.exists():
             _write_private(file, secrets.token_hex(32))
         return file.read_text(encoding="ascii")
