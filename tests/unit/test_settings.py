@@ -28,6 +28,19 @@ def test_values_are_converted_from_text():
     assert settings.cache_dir == Path("/var/cache/x")
 
 
+def test_keys_and_networks():
+    new, old = "n" * 32, "o" * 40
+    environ = {
+        "DATABASE_URL": URL,
+        "AEROFN_SECRET_KEY": f"{new}, {old}",
+        "AEROFN_EGRESS_ALLOW": "10.0.0.0/8, fd00::/8",
+    }
+    settings = from_env(environ)
+    assert settings.secret_keys == (new, old)
+    assert settings.egress_allow == ("10.0.0.0/8", "fd00::/8")
+    assert from_env({"DATABASE_URL": URL}).secret_keys == ()
+
+
 def test_the_prefixed_url_and_overrides_win():
     environ = {"DATABASE_URL": "postgresql://other", "AEROFN_DATABASE_URL": URL, "AEROFN_PORT": "1"}
     assert from_env(environ).database_url == URL
@@ -51,6 +64,9 @@ def test_a_home_directory_is_expanded(monkeypatch):
         ({"AEROFN_POOL_SIZE": "0"}, "AEROFN_POOL_SIZE is wrong: Expected `int` >= 1", "range"),
         ({"AEROFN_LOG_LEVEL": "loud"}, "AEROFN_LOG_LEVEL is wrong", "range"),
         ({"AEROFN_JWT_SECRET": "short"}, "has 5 characters; HS256 needs at least 32", "openssl rand"),
+        ({"AEROFN_SECRET_KEY": "x" * 32 + ",short"}, "has a key of fewer than 32 characters", "openssl rand"),
+        ({"AEROFN_EGRESS_ALLOW": "10.0.0.0/8,10.1.2.3/8"}, "AEROFN_EGRESS_ALLOW: 10.1.2.3/8", "10.1.0.0/16"),
+        ({"AEROFN_EGRESS_ALLOW": "inside.example"}, "AEROFN_EGRESS_ALLOW: 'inside.example'", "networks"),
         ({"AEROFN_ANON_ROLE": "guest"}, "AEROFN_ANON_ROLE is 'guest', which is not among", "AEROFN_ROLES"),
         ({"AEROFN_ROLES": "anon"}, "AEROFN_ADMIN_ROLE is 'service_role', which is not", "AEROFN_ROLES"),
     ],
