@@ -91,22 +91,23 @@ class Outgoing:
     def _keep(self, sent: Sent) -> str:
         """Keep a request that could be sent now; it will be judged again when it is sent."""
         request = self._egress.checked(self._grants, sent)
-        self._kept_bytes += len(request.body or b"")
-        if self._kept_bytes > self._egress.most_bytes:
-            raise FetchError(
-                f"the bodies to be sent after the commit are more than {self._egress.most_bytes} bytes",
-                code="request_too_large",
-            )
         key = request.headers.get(_KEY_HEADER, "")
         if not key:
             key = str(uuid.uuid4())
             sent = msgspec.structs.replace(sent, headers={**sent.headers, _KEY_HEADER: key})
         sent = msgspec.structs.replace(sent, after_commit=False, timeout_ms=None)
+        text = _json.encode(sent)
+        self._kept_bytes += len(text)
+        if self._kept_bytes > self._egress.most_bytes:
+            raise FetchError(
+                f"the requests to be sent after the commit are more than {self._egress.most_bytes} bytes",
+                code="request_too_large",
+            )
         kept = Kept(key, request.method, request.url.raw_host or "")
         if self._seal is None:
             self.kept.append(msgspec.structs.replace(kept, request=sent))
         else:
-            self.kept.append(msgspec.structs.replace(kept, sealed=self._seal(_json.encode(sent), key)))
+            self.kept.append(msgspec.structs.replace(kept, sealed=self._seal(text, key)))
         return key
 
 
