@@ -137,6 +137,9 @@ class Metrics:
         self._delays = self._metric(
             Histogram, "event_queue_delay_seconds", "From due to started.", one, buckets=DELAY_BUCKETS
         )
+        self._fetches = self._metric(
+            Counter, "fetches_total", "HTTP requests of functions that have ended.", ["function", "outcome"]
+        )
         self._events = self._metric(Gauge, "events", "Events now.", ["state"])
         self._pool = self._metric(Gauge, "pool_connections_in_use", "Database connections.", ["pool"])
         self._lag = self._metric(Gauge, "event_loop_lag_seconds", "How late the event loop runs.")
@@ -171,6 +174,10 @@ class Metrics:
     def event_delay(self, function: str, seconds: float) -> None:
         """An event was started `seconds` after it was due."""
         self._delays.labels(function).observe(max(0.0, seconds))
+
+    def fetch(self, function: str, outcome: str) -> None:
+        """Count an HTTP request of a function: `answered`, `kept`, or the error's code."""
+        self._fetches.labels(function, outcome).inc()
 
     def events(self, state: str, number: int) -> None:
         """How many events are `pending`, `running` or `dead` now."""

@@ -40,6 +40,7 @@ class Given:
     Args:
         env: what functions may be granted of the environment.
         record: told of every invocation's record.
+        fetched: told of every HTTP request's function and end.
         registry_hint: called when the registry may have changed.
     """
 
@@ -50,6 +51,7 @@ class Given:
     guard: Guard
     env: dict[str, str]
     record: Callable[[Record], None]
+    fetched: Callable[[str, str], None]
     registry_hint: Callable[[], None]
 
 
@@ -100,7 +102,8 @@ def _bridge(given: Given, secrets: Secrets, egress: Egress) -> Bridge:
         role: Door(role, pool, given.guard, caps, postgrest_claims=settings.set_request_jwt_claims)
         for role, pool in given.role_pools.items()
     }
-    return Bridge(doors, given.env, secrets, egress, Most(settings.max_log_lines, settings.max_fetches))
+    most = Most(settings.max_log_lines, settings.max_fetches)
+    return Bridge(doors, given.env, secrets, egress, most, fetched=given.fetched)
 
 
 def _egress_caps(settings: Settings) -> EgressCaps:

@@ -133,6 +133,7 @@ class Service:
                 guard=self._guard,
                 env=self._env,
                 record=self._record,
+                fetched=self.metrics.fetch,
                 registry_hint=self._registry_hint.set,
             )
         )

@@ -1,6 +1,7 @@
 """What one invocation may reach, behind the four host calls of `wit/aerofn.wit`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
@@ -114,16 +115,25 @@ class Bridge:
         env: every key that may be granted; a function sees those of its version only.
         secrets: in front of `env` where both have a key.
         egress: the way out.
+        fetched: told of each request's function and end; see `Outgoing`.
     """
 
     def __init__(
-        self, doors: Mapping[str, Door], env: Mapping[str, str], secrets: Secrets, egress: Egress, most: Most
+        self,
+        doors: Mapping[str, Door],
+        env: Mapping[str, str],
+        secrets: Secrets,
+        egress: Egress,
+        most: Most,
+        *,
+        fetched: Callable[[str, str], None],
     ) -> None:
         self._doors = doors
         self._env = env
         self._secrets = secrets
         self._egress = egress
         self._most = most
+        self._fetched = fetched
         self._kept: dict[frozenset[str], tuple[Mapping[str, str], Granted]] = {}
 
     async def host(self, version: Version, caller: Caller, depth: int = 0) -> InvocationHost:
@@ -141,7 +151,12 @@ class Bridge:
         granted = await self._grants(version.env_keys) if version.env_keys else _NOTHING
         seal = None if granted.redactor is None else self._secrets.encrypted
         outgoing = Outgoing(
-            self._egress, version.function_id, Grants(version.hosts), self._most.fetches, seal
+            self._egress,
+            version.function_id,
+            Grants(version.hosts),
+            self._most.fetches,
+            count=partial(self._fetched, version.function),
+            seal=seal,
         )
         return InvocationHost(
             Session(door, caller, version.function, depth), outgoing, granted, self._most.lines

@@ -28,6 +28,7 @@ class Outgoing:
     Args:
         function: the id of its function: its connections are its own.
         most: requests it may make in all.
+        count: told of each request's end: `answered`, `kept`, or the error's code.
         seal: encrypts what is stored, if the function was granted secrets.
     """
 
@@ -37,12 +38,15 @@ class Outgoing:
         function: int,
         grants: Grants,
         most: int,
+        *,
+        count: Callable[[str], None],
         seal: Callable[[bytes, str], str] | None = None,
     ) -> None:
         self._egress = egress
         self._function = function
         self._grants = grants
         self._most = most
+        self._count = count
         self._seal = seal
         self._made = 0
         self._kept_bytes = 0
@@ -81,6 +85,15 @@ class Outgoing:
             return {"err": _report(error)}
 
     async def _one(self, sent: Sent, together: Budget | None = None) -> Any:
+        try:
+            made = await self._make(sent, together)
+        except FetchError as error:
+            self._count(error.code)
+            raise
+        self._count("kept" if sent.after_commit else "answered")
+        return made
+
+    async def _make(self, sent: Sent, together: Budget | None) -> Any:
         self._made += 1
         if self._made > self._most:
             raise FetchError(f"an invocation may make {self._most} requests", code="too_many_fetches")

@@ -88,6 +88,9 @@ async def test_promise_all_is_truly_at_the_same_time(node, far):
 async def test_requests_are_counted(node, far):
     seen = await ran(node, {"do": "all", "urls": [far.url("/status?200")] * 22})
     assert seen == ["said"] * 20 + ["too_many_fetches"] * 2
+    metrics = node.metrics.exposition()[0].decode()
+    assert 'aerofn_fetches_total{function="fetcher",outcome="answered"} 20.0' in metrics
+    assert 'aerofn_fetches_total{function="fetcher",outcome="too_many_fetches"} 2.0' in metrics
 
 
 async def test_the_invocations_time_limit_ends_a_request(register, node_of, far):
