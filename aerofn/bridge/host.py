@@ -1,5 +1,6 @@
 """What one invocation may reach, behind the four host calls of `wit/aerofn.wit`."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import NamedTuple
@@ -75,6 +76,10 @@ class InvocationHost:
     async def http_fetch(self, request: str) -> Reply:
         """Send one HTTP request or several; see `Outgoing.ask`."""
         return await self._outgoing.ask(request)
+
+    async def wait(self, seconds: float) -> None:
+        """Let so much time pass."""
+        await asyncio.sleep(seconds)
 
     def log(self, level: str, message: str) -> None:
         """Keep a line; see `Journal.add`."""

@@ -11,18 +11,22 @@ either: every socket is refused). `wasi:http` and all other imports are refused 
 import ctypes
 
 from wasmtime import Engine
-from wasmtime.component import Component, ComponentInstanceType, FuncType, OptionType, ResultType, String
+from wasmtime.component import U64, Component, ComponentInstanceType, FuncType, OptionType, ResultType, String
 
 from aerofn.runtime import ffi
 from aerofn.runtime.linker import linker_for
 
 HOST_INTERFACE = "aerofn:function/host@1.0.0"
-# parameters (all strings) and result of each: wasmtime's C API compares no types of host functions
-HOST_FUNCTIONS = {
-    "db-query": (2, "result"),
-    "http-fetch": (1, "result"),
-    "log": (2, None),
-    "env": (1, "option"),
+CLOCK_INTERFACE = "aerofn:function/clock@1.0.0"
+# parameters and result of each function: wasmtime's C API compares no types of host functions
+OFFERED: dict[str, dict[str, tuple[list[type], str | None]]] = {
+    HOST_INTERFACE: {
+        "db-query": ([String, String], "result"),
+        "http-fetch": ([String], "result"),
+        "log": ([String, String], None),
+        "env": ([String], "option"),
+    },
+    CLOCK_INTERFACE: {"wait": ([U64], None)},
 }
 WASI_PACKAGES = ("wasi:cli/", "wasi:clocks/", "wasi:io/", "wasi:random/", "wasi:filesystem/")
 CPYTHON_MARK = b"componentize-py"  # in the producers section
@@ -63,8 +67,9 @@ def check(engine: Engine, component: Component, wasm: bytes) -> bool:
     if unknown:
         names = ", ".join(unknown)
         raise Problem(f"The component imports what AeroFn does not offer: {names}.", hint=_hint(unknown))
-    if HOST_INTERFACE in imports:
-        _check_host(engine, imports[HOST_INTERFACE].ty)
+    for name, functions in OFFERED.items():
+        if name in imports:
+            _check_interface(engine, name, imports[name].ty, functions)
     exports = kind.exports(engine)
     if "handle" not in exports:
         found = ", ".join(exports) or "nothing"
@@ -77,7 +82,7 @@ def check(engine: Engine, component: Component, wasm: bytes) -> bool:
 def _is_offered(name: str, wasm: bytes) -> bool:
     if name.startswith("wasi:sockets/"):
         return CPYTHON_MARK in wasm
-    return name == HOST_INTERFACE or name.startswith(WASI_PACKAGES)
+    return name in OFFERED or name.startswith(WASI_PACKAGES)
 
 
 def _hint(unknown: list[str]) -> str:
@@ -88,24 +93,27 @@ def _hint(unknown: list[str]) -> str:
     return _WORLD_HINT
 
 
-def _check_host(engine: Engine, host: object) -> None:
-    names = host.exports(engine) if isinstance(host, ComponentInstanceType) else {"(not an interface)": None}
-    unknown = sorted(set(names) - set(HOST_FUNCTIONS))
+def _check_interface(
+    engine: Engine, name: str, found: object, offered: dict[str, tuple[list[type], str | None]]
+) -> None:
+    if not isinstance(found, ComponentInstanceType):
+        raise Problem(f"The component imports {name} as something else than an interface.", hint=_WORLD_HINT)
+    functions = found.exports(engine)
+    unknown = sorted(set(functions) - set(offered))
     if unknown:
         raise Problem(
-            f"The component imports functions that {HOST_INTERFACE} does not have: {', '.join(unknown)}.",
-            hint=f"It has {', '.join(sorted(HOST_FUNCTIONS))}.",
+            f"The component imports functions that {name} does not have: {', '.join(unknown)}.",
+            hint=f"It has {', '.join(sorted(offered))}.",
         )
-    for name, extern in host.exports(engine).items() if isinstance(host, ComponentInstanceType) else ():
-        if not _fits(extern.ty, *HOST_FUNCTIONS[name]):
-            raise Problem(f"The component imports `{name}` with another type than it has.", hint=_WORLD_HINT)
+    for function, extern in functions.items():
+        if not _fits(extern.ty, *offered[function]):
+            raise Problem(
+                f"The component imports `{function}` with another type than it has.", hint=_WORLD_HINT
+            )
 
 
-def _fits(function: object, parameters: int, result: str | None) -> bool:
-    if (
-        not isinstance(function, FuncType)
-        or [type(kind) for _, kind in function.params] != [String] * parameters
-    ):
+def _fits(function: object, parameters: list[type], result: str | None) -> bool:
+    if not isinstance(function, FuncType) or [type(kind) for _, kind in function.params] != parameters:
         return False
     kind = function.result
     if result == "result":
@@ -120,7 +128,7 @@ def _is_string_result(kind: object) -> bool:
 
 
 def _check_handle(handle: object) -> None:
-    if not _fits(handle, 1, "result"):
+    if not _fits(handle, [String], "result"):
         raise Problem(
             "`handle` has the wrong type.",
             detail="It must be `func(event: string) -> result<string, string>`, plain or async.",

@@ -296,6 +296,14 @@ def get_string(address: int) -> bytes:
     return ctypes.string_at(string.data, string.size) if string.size else b""
 
 
+def get_u64(address: int) -> int:
+    """The number of the value at `address`; TypeError if it is none."""
+    value = Value.from_address(address)
+    if value.kind != KIND_U64:
+        raise TypeError("not a number")
+    return int(value.of.u64)
+
+
 def take_error(error: int) -> str:
     """Read an error's message with its causes and WebAssembly backtrace, and release it."""
     message = Bytes()

@@ -13,7 +13,7 @@ from aerofn.model import Limits
 from aerofn.runtime import ffi, linker
 from aerofn.runtime.config import MAX_TABLE_ELEMENTS, MAX_TABLES
 from aerofn.runtime.host import Host
-from aerofn.runtime.linker import Ask, GuestFault
+from aerofn.runtime.linker import Ask, GuestFault, Pause
 from aerofn.runtime.surgery import PAGE
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Fiber:
         self.finished = False
         self.failure: str | None = None  # wasmtime's account of a trap
         self.fault_error: BaseException | None = None  # what the host raised
-        self._asks: deque[Ask] = deque()
+        self._asks: deque[Ask | Pause] = deque()
         self._anatomy = component.anatomy
         self._code = code = component.code(tier)
         self._tier = tier
@@ -93,7 +93,7 @@ class Fiber:
 
     # --- what host functions call, on the polling thread ---
 
-    def ask(self, ask: Ask) -> None:
+    def ask(self, ask: Ask | Pause) -> None:
         """Note a host call that the loop must answer."""
         self.host_calls += 1
         if len(self._asks) >= MAX_PENDING_ASKS:
@@ -173,7 +173,7 @@ class Fiber:
             self.failure = ffi.take_error(error)
         return self.failure is not None
 
-    def next_ask(self) -> Ask | None:
+    def next_ask(self) -> Ask | Pause | None:
         """The host call to answer next, if the guest waits for one."""
         return self._asks.popleft() if self._asks else None
 

@@ -18,6 +18,10 @@ class Host(Protocol):
         """Send one HTTP request; (True, response as JSON text) or (False, error as JSON text)."""
         ...
 
+    async def wait(self, seconds: float) -> None:
+        """Return after so much time."""
+        ...
+
     def log(self, level: str, message: str) -> None:
         """Keep one line that the function logged."""
         ...

@@ -10,7 +10,7 @@ from aerofn.runtime import ffi, verdict
 from aerofn.runtime.components import Component
 from aerofn.runtime.fiber import Fiber
 from aerofn.runtime.host import Host
-from aerofn.runtime.linker import Ask
+from aerofn.runtime.linker import Ask, Pause
 from aerofn.runtime.tier import Tier
 
 if TYPE_CHECKING:
@@ -115,12 +115,11 @@ class Invocation:
         await asyncio.sleep(IDLE_PAUSES_S[self._pauses])
         self._pauses = min(self._pauses + 1, len(IDLE_PAUSES_S) - 1)
 
-    async def _answer(self, ask: Ask) -> bool:
+    async def _answer(self, ask: Ask | Pause) -> bool:
         """Answer a host call; false if the host failed."""
         self._arm()
         try:
-            ok, data = await getattr(self._fiber.host, ask.name)(*ask.arguments)
-            ask.answer(ok, data)
+            await ask.settle(self._fiber.host)
         except Exception as error:
             self._fiber.fault(error)
             return False

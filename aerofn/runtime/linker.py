@@ -7,14 +7,18 @@ in the store that wasmtime hands it: two runs cannot mix. A call that needs the 
 
 import ctypes
 import itertools
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from wasmtime import Engine
 from wasmtime.component import Linker
 
 from aerofn.runtime import ffi, wasi
+from aerofn.runtime.host import Host
 
 HOST_INTERFACE = b"aerofn:function/host@1.0.0"
+CLOCK_INTERFACE = b"aerofn:function/clock@1.0.0"
+LONGEST_PAUSE_S = 86_400.0  # far beyond any time limit, and a number that every loop's timers take
 WRONG_TYPE = "a host function was imported with another type than it has"
 
 
@@ -33,16 +37,32 @@ class Ask:
         self.result = result  # address of wasmtime's result value, valid while the call future lives
         self.flag = ctypes.create_string_buffer(2)
 
-    def answer(self, ok: bool, data: bytes) -> None:
-        """Put the result in its place; only while nobody polls."""
+    async def settle(self, host: Host) -> None:
+        """Have the host answer, and put the result in its place; only while nobody polls."""
+        ok, data = await getattr(host, self.name)(*self.arguments)
         ffi.put_result(self.result, ok, ffi.valid_utf8(data))
+        self.flag[0] = b"\x01"
+
+
+class Pause:
+    """A guest that waits for time to pass."""
+
+    __slots__ = ("flag", "nanoseconds")
+
+    def __init__(self, nanoseconds: int) -> None:
+        self.nanoseconds = nanoseconds
+        self.flag = ctypes.create_string_buffer(2)
+
+    async def settle(self, host: Host) -> None:
+        """Let the time pass; only while nobody polls."""
+        await host.wait(min(self.nanoseconds / 1e9, LONGEST_PAUSE_S))
         self.flag[0] = b"\x01"
 
 
 class Guest(Protocol):
     """What a host function needs of the run it was called by."""
 
-    def ask(self, ask: Ask) -> None:
+    def ask(self, ask: Ask | Pause) -> None:
         """Note a host call that the loop must answer."""
 
     def log(self, level: str, message: str) -> None:
@@ -89,13 +109,20 @@ def _text(arguments: int, index: int) -> str:
         raise GuestFault(WRONG_TYPE) from None
 
 
+def _number(argument: int) -> int:
+    try:
+        return ffi.get_u64(argument)
+    except TypeError:
+        raise GuestFault(WRONG_TYPE) from None
+
+
 # The continuation's callback is asked "is it ready?" at every poll. strlen answers that without entering
 # Python: its argument is the Ask's flag, "" (0, not ready) or "\x01" (1, ready).
 _is_ready = ctypes.cast(ctypes.CDLL(None).strlen, ctypes.c_void_p).value
 
 
-def _asking(name: str, count: int) -> Any:
-    """An async host function that takes `count` strings and is answered on the loop."""
+def _asking(make: Callable[[int, int, int, int], Ask | Pause]) -> Any:
+    """An async host function: `make`, of arguments, results and their counts, says what the loop must do."""
 
     @ffi.async_host_function
     def call(  # noqa: PLR0917 - the C API's arguments
@@ -110,18 +137,31 @@ def _asking(name: str, count: int) -> Any:
         then: int,
     ) -> None:
         try:
-            _expect(n, count, m, 1)
-            guest = _guest(context)
-            ask = Ask(name, tuple(_text(arguments, i) for i in range(count)), results)
+            ask = make(arguments, n, results, m)
             continuation = ffi.Continuation.from_address(then)
             continuation.callback = _is_ready
             continuation.env = ctypes.addressof(ask.flag)
             continuation.finalizer = None
-            guest.ask(ask)
+            _guest(context).ask(ask)
         except BaseException as fault:  # nothing may unwind into wasmtime
             ctypes.c_void_p.from_address(error).value = _failed(context, fault)
 
     return call
+
+
+def _question(name: str, count: int) -> Callable[[int, int, int, int], Ask]:
+    """A host call that takes `count` strings."""
+
+    def make(arguments: int, n: int, results: int, m: int) -> Ask:
+        _expect(n, count, m, 1)
+        return Ask(name, tuple([_text(arguments, i) for i in range(count)]), results)
+
+    return make
+
+
+def _pause(arguments: int, n: int, _results: int, m: int) -> Pause:
+    _expect(n, 1, m, 0)
+    return Pause(_number(arguments))
 
 
 def _failed(context: int, fault: BaseException) -> int:
@@ -152,8 +192,9 @@ def _env(_env: int, context: int, _type: int, arguments: int, n: int, results: i
     return 0
 
 
-_db_query = _asking("db_query", 2)
-_http_fetch = _asking("http_fetch", 1)
+_db_query = _asking(_question("db_query", 2))
+_http_fetch = _asking(_question("http_fetch", 1))
+_wait = _asking(_pause)
 
 
 def linker_for(engine: Engine) -> Linker:
@@ -167,11 +208,18 @@ def linker_for(engine: Engine) -> Linker:
     wasi.replace_parts(linker)
     root = ffi.linker_root(pointer)
     host = wasi.add_instance(root, HOST_INTERFACE)
-    for name, function in ((b"db-query", _db_query), (b"http-fetch", _http_fetch)):
-        callback = ctypes.cast(function, ctypes.c_void_p)
-        wasi.check(ffi.linker_add_func_async(host, name, len(name), callback, None, None))
+    _define_async(host, b"db-query", _db_query)
+    _define_async(host, b"http-fetch", _http_fetch)
     wasi.define(host, b"log", _log)
     wasi.define(host, b"env", _env)
     ffi.linker_instance_delete(host)
+    clock = wasi.add_instance(root, CLOCK_INTERFACE)
+    _define_async(clock, b"wait", _wait)
+    ffi.linker_instance_delete(clock)
     ffi.linker_instance_delete(root)
     return linker
+
+
+def _define_async(instance: int, name: bytes, function: Any) -> None:
+    callback = ctypes.cast(function, ctypes.c_void_p)
+    wasi.check(ffi.linker_add_func_async(instance, name, len(name), callback, None, None))

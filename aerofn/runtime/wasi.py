@@ -3,7 +3,7 @@
 `wasi:clocks/monotonic-clock`: wasmtime implements waiting for a clock with Tokio timers. Its C API has no
 Tokio reactor on the threads that poll, and without one such a wait aborts the whole process: any guest
 could do that with one `sleep`. So reading the clock works, and waiting for it ends the guest with an error
-that says so.
+that says so. A function waits with `aerofn:function/clock`, which the SDKs use.
 
 `wasi:sockets`: creating a socket is refused with `access-denied`, before wasmtime makes a real one.
 """
@@ -18,7 +18,7 @@ from wasmtime.component import Linker
 from aerofn.runtime import ffi
 
 PATCHES = 64  # of WASI 0.2: an import of any of them must find ours, never wasmtime's
-NO_SLEEP = b"a function cannot sleep: waiting for a WASI clock is not supported in the sandbox"
+NO_SLEEP = b"a function cannot sleep by WASI's clock: wait with aerofn:function/clock, as the SDK's timers do"
 # wasmtime's C API does not compare types: a component may have imported another signature
 WRONG_TYPE = b"a WASI function was imported with another type than it has"
 

@@ -1,5 +1,6 @@
 """Builds real components and runs them through the real runtime, with a host that answers from memory."""
 
+import asyncio
 import json
 import shutil
 from collections.abc import AsyncIterator, Callable
@@ -28,6 +29,7 @@ class FakeHost:
         self.requests: list[dict[str, Any]] = []
         self.logs: list[tuple[str, str]] = []
         self.environment: dict[str, str] = {}
+        self.waited_s = 0.0
         self.query, self.fetch = query, fetch
 
     async def db_query(self, sql: str, params: str) -> tuple[bool, bytes]:
@@ -37,6 +39,10 @@ class FakeHost:
     async def http_fetch(self, request: str) -> tuple[bool, bytes]:
         self.requests.append(json.loads(request))
         return _answer(self.fetch)
+
+    async def wait(self, seconds: float) -> None:
+        self.waited_s += seconds
+        await asyncio.sleep(seconds)
 
     def log(self, level: str, message: str) -> None:
         self.logs.append((level, message))

@@ -216,8 +216,9 @@ async def test_time_stands_still_while_building_and_runs_in_an_invocation(langua
 
 async def test_timers(language: Call) -> None:
     order = ["micro", "after microtasks", "soon", "late"]
-    assert output(await language("timers")) == {"order": order, "ticks": 3, "waited": True}
     host = FakeHost()
+    assert output(await language("timers", host)) == {"order": order, "ticks": 3, "waited": True}
+    assert 0 < host.waited_s <= 0.02  # asleep, not spinning
     assert output(await language("timerError", host)) == "done"
     assert host.logs[0][1].startswith("Uncaught Error: in timer\n    at language.js:")
 

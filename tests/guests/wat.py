@@ -81,6 +81,20 @@ def sleeper(nanoseconds: int) -> bytes:
     )
 
 
+def waiter(nanoseconds: int, type_: str = '(param "nanoseconds" u64)', result: str = "") -> bytes:
+    """Waits with AeroFn's own clock before it answers."""
+    return component(
+        f"(call $wait (i64.const {nanoseconds}))",
+        imports=f"""
+(import "aerofn:function/clock@1.0.0" (instance $clock (export "wait" (func {type_} {result}))))
+(core func $wait (canon lower (func $clock "wait")))
+(core instance $c (export "wait" (func $wait)))
+""",
+        core_imports='(import "c" "wait" (func $wait (param i64)))',
+        arguments='(with "c" (instance $c))',
+    )
+
+
 SPIN = "(loop $again (br $again))"
 STARTS_SPINNING = "(func $begin (loop $again (br $again))) (start $begin)"
 TABLES = """

@@ -38,6 +38,9 @@ class FakeHost:
     async def http_fetch(self, request: str) -> tuple[bool, bytes]:
         return True, b'{"status":200,"headers":{},"body":"hi"}'
 
+    async def wait(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
     def log(self, level: str, message: str) -> None:
         self.logs.append((level, message))
 

@@ -34,6 +34,16 @@ async def test_cancelling_during_a_host_call(sandbox: Sandbox, js_guest: Compone
     assert guests_inside() == 0
 
 
+async def test_cancelling_a_guest_that_waits(sandbox: Sandbox) -> None:
+    running = asyncio.create_task(sandbox.run(wat.waiter(3_600_000_000_000)))
+    while not guests_inside():
+        await asyncio.sleep(0.001)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    await _gone()
+
+
 @pytest.mark.parametrize("passes", [1, 2, 5, 50])
 async def test_cancelling_a_spinning_guest_after_some_passes_of_the_loop(
     sandbox: Sandbox, c_guest: Component, passes: int

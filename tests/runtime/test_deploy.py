@@ -40,6 +40,7 @@ REFUSED = {
         "`log` with another type",
         "world",
     ),
+    "clock of another type": (wat.waiter(1, '(param "x" s64)'), "`wait` with another type", "world"),
 }  # fmt: skip
 
 

@@ -55,8 +55,10 @@ CASES = {
     "reads out of range": Case("c", b"a", Outcome.TRAP, "out of bounds memory access"),
     "plain trap": Case("c", b"t", Outcome.TRAP, "unreachable"),
     "sleeps through a WASI clock": Case(
-        lambda: wat.sleeper(3_600_000_000_000), b"", Outcome.TRAP, "a function cannot sleep"
+        lambda: wat.sleeper(3_600_000_000_000), b"", Outcome.TRAP, "wait with aerofn:function/clock"
     ),
+    "waits for an hour": Case(lambda: wat.waiter(3_600_000_000_000), b"", Outcome.TIMEOUT, "300 ms", 300),
+    "waits for ever": Case(lambda: wat.waiter(-1), b"", Outcome.TIMEOUT, "300 ms", 300),
     "log flood": Case("c", b"f", Outcome.TIMEOUT, "300 ms", 300),
     "host calls without end": Case("js", do("queries", times=100_000_000), Outcome.TIMEOUT, "300 ms", 300),
 }

@@ -117,6 +117,16 @@ async def test_waiting_for_the_host_costs_no_cpu_time(sandbox: Sandbox, js_guest
     assert usage.cpu_ms < 150
 
 
+async def test_a_guest_that_waits_sleeps_and_uses_no_processor_time(sandbox: Sandbox) -> None:
+    guest = await sandbox.load(wat.waiter(200_000_000))
+    began = asyncio.get_running_loop().time()
+    runs = await asyncio.gather(*(sandbox.run(guest) for _ in range(50)))
+    assert {run.outcome for run in runs} == {Outcome.SUCCESS}
+    assert all(run.usage.wall_ms >= 199 for run in runs)
+    assert sum(run.usage.cpu_ms for run in runs) < 1000  # not one after another on a thread, and not spinning
+    assert asyncio.get_running_loop().time() - began < 5
+
+
 async def test_a_host_that_raises_is_a_host_error_and_logged(
     sandbox: Sandbox, js_guest: Component, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -2,9 +2,12 @@
 // happens beside the handler: timers fire once it has nothing left to do but wait, in the order they are
 // due. They end with the invocation, whose time limit bounds them all.
 
+import clock from "aerofn:function/clock@1.0.0";
 import { demandInvocation } from "./lifetime.js";
 
 const EAGER_TURNS = 32; // microtask turns given to a handler before asking whether it waits for a timer
+
+const LONGEST = 1e9; // milliseconds: more than any invocation has
 
 const timers = new Map();
 let lastId = 0;
@@ -30,9 +33,9 @@ function idle() {
   return written;
 }
 
-// Nothing else can happen in this sandbox until `due`.
+// Nothing else can happen in this sandbox until `due`: all of it sleeps.
 function waitUntil(due) {
-  while (performance.now() < due);
+  for (let left; (left = due - performance.now()) > 0; ) clock.wait(Math.ceil(Math.min(left, LONGEST) * 1e6));
 }
 
 function fireNext() {
