@@ -36,7 +36,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     database_url: str
     """PostgreSQL, `postgresql://user:password@host:port/database`; also read from `DATABASE_URL`."""
     direct_database_url: str | None = None
-    """A connection past any pooler, for LISTEN and locks; by default `database_url`."""
+    """PostgreSQL itself, where `database_url` is a pooler's: for all a node keeps open; by default `database_url`."""
     host: str = "127.0.0.1"
     """Address the HTTP server listens on."""
     port: Port = 8787

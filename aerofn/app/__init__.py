@@ -1,6 +1,7 @@
 """The composition root: one node, built from its settings, started, served over HTTP and stopped in order."""
 
-from aerofn.app.server import http_server, serve, url_of
+from aerofn.app.server import http_server, listen, serve, url_of
 from aerofn.app.service import Service
+from aerofn.app.workers import parent_gone, serve_with_workers
 
-__all__ = ["Service", "http_server", "serve", "url_of"]
+__all__ = ["Service", "http_server", "listen", "parent_gone", "serve", "serve_with_workers", "url_of"]

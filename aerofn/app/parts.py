@@ -11,6 +11,7 @@ from aerofn.bridge.guard import Guard
 from aerofn.bridge.host import Bridge, Most
 from aerofn.bridge.session import Caps, Door
 from aerofn.db.database import Database
+from aerofn.db.event_list import EventList
 from aerofn.db.events import Events
 from aerofn.db.functions import Functions
 from aerofn.db.invocations import Invocations
@@ -28,6 +29,7 @@ from aerofn.dispatch.invoker import Invoker
 from aerofn.dispatch.kept import KeptRequests
 from aerofn.dispatch.requests import Requests
 from aerofn.dispatch.sender import Sender
+from aerofn.dispatch.wakeups import Wakeups
 from aerofn.model import Limits, Record
 from aerofn.runtime import Runtime, RuntimeConfig
 from aerofn.settings import Settings
@@ -64,6 +66,7 @@ class Parts:
         self.functions = Functions(database, Limits(settings.timeout_ms, settings.memory_mb))
         self.secrets = Secrets(database, settings.secret_keys, lambda: self.functions.revision)
         self.events = Events(database)
+        self.event_list = EventList(database)
         self.invocations = Invocations(database, settings.retention_hours)
         self.results = Results(database, settings.result_hours * 3600.0)
         self.egress = Egress(Addresses(settings.egress_allow), _egress_caps(settings))
@@ -80,14 +83,20 @@ class Parts:
         self.requests = Requests(self.functions, self.invoker, admission, settings.rate_limit)
         self.kept = KeptRequests(self.requests, self.results, self._node)
         sender = Sender(Deliveries(self.egress, self.secrets), complete, given.record)
+        self.listener = Listener(settings, given.service_login, self._wakeup, given.registry_hint)
+        self._wakeups = Wakeups(self.listener)
         self.dispatcher = Dispatcher(
-            self.events, self.functions, self.invoker, self._node, _pace(settings), sender=sender
-        )
-        self.listener = Listener(settings, given.service_login, self.dispatcher.wake, given.registry_hint)
+            self.events, self.functions, self.invoker, self._node, _pace(settings),
+            wakeups=self._wakeups, sender=sender,
+        )  # fmt: skip
         self.compiler = Compiler(self.runtime, self.functions, self._node)
 
     def _node(self) -> int | None:
         return self.listener.node
+
+    def _wakeup(self) -> None:
+        self._wakeups.heard()
+        self.dispatcher.wake()
 
 
 def _bridge(given: Given, secrets: Secrets, egress: Egress) -> Bridge:

@@ -3,24 +3,48 @@
 import asyncio
 import contextlib
 import resource
-import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 import uvicorn
 
 from aerofn.app.service import Service
+from aerofn.app.signals import signals
+from aerofn.errors import SettingsError
 from aerofn.settings import Settings
 from aerofn.web.connection import Connection, connections
 
 _OTHER_FILES = 1024
 
 
-async def serve(settings: Settings, on_ready: Callable[[str], None] = lambda _url: None) -> int:
+def listen(settings: Settings) -> socket.socket:
+    """A socket on the settings' address.
+
+    Raises:
+        SettingsError: it cannot be had.
+    """
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+    except OSError as error:
+        raise SettingsError(
+            f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error}",
+            hint="choose another with --host and --port, or AEROFN_HOST and AEROFN_PORT",
+        ) from None
+
+
+async def serve(
+    settings: Settings,
+    listening: socket.socket,
+    on_ready: Callable[[str], None] = lambda _url: None,
+    until: Awaitable[None] | None = None,
+) -> int:
     """Run a node with its HTTP server until SIGTERM or SIGINT; answers the exit code.
 
     Args:
+        listening: the socket requests come in on.
         on_ready: told the URL once requests are accepted.
+        until: something else whose end stops the node in order.
 
     Raises:
         AeroFnError: it could not start; says what to do.
@@ -31,10 +55,12 @@ async def serve(settings: Settings, on_ready: Callable[[str], None] = lambda _ur
     await service.start()
     try:
         server = http_server(service, on_ready)
-        with _signals(lambda number: server.handle_exit(number, None)):
-            serving = asyncio.create_task(server.serve())
-            watching = asyncio.create_task(broken.wait())
-            await asyncio.wait((serving, watching), return_when=asyncio.FIRST_COMPLETED)
+        with signals(lambda number: server.handle_exit(number, None)):
+            serving = asyncio.create_task(server.serve([listening]))
+            ends = [serving, asyncio.create_task(broken.wait())]
+            if until is not None:
+                ends.append(asyncio.ensure_future(until))
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             server.should_exit = True
             await serving
     finally:
@@ -49,19 +75,6 @@ def _allow_connections(number: int) -> None:
     if soft < wanted and soft != resource.RLIM_INFINITY:
         most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-
-
-@contextlib.contextmanager
-def _signals(told: Callable[[signal.Signals], None]) -> Iterator[None]:
-    """Meanwhile SIGTERM and SIGINT are for `told`."""
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, told, number)
-    try:
-        yield
-    finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
 
 
 class _Server(uvicorn.Server):

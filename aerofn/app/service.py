@@ -106,6 +106,7 @@ class Service:
             secrets=self.parts.secrets,
             ready=self.readiness,
             metrics=self.metrics.exposition,
+            events=self.parts.event_list,
         )
         return create(ports, _nothing_to_do)
 
@@ -146,15 +147,15 @@ class Service:
     async def _start_background(self) -> None:
         start, parts = self._background.start, self.parts
         await parts.secrets.start()
-        listening = asyncio.Event()
+        listening: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         start("listener", parts.listener.run(listening))
         try:
             async with asyncio.timeout(_START_S):
-                await listening.wait()
+                await listening
         except TimeoutError:
             raise DatabaseUnavailable(
                 "the connection for wakeups cannot be made",
-                hint="check AEROFN_DIRECT_DATABASE_URL: it must reach PostgreSQL itself, not a pooler",
+                hint="check AEROFN_DIRECT_DATABASE_URL, or DATABASE_URL where that is not set",
             ) from None
         # The guard's process takes a while to start: here, and not in the first invocation's time.
         await self._guard.verdict("SELECT 1")

@@ -32,10 +32,11 @@ Limit = Annotated[int, Option(min=1, max=10_000, help="most rows")]
 
 
 class EventState(StrEnum):
-    """What an event can be that is not done."""
+    """What an event can be; those that are done are there if they are kept."""
 
     PENDING = "pending"
     RUNNING = "running"
+    DONE = "done"
     DEAD = "dead"
     CANCELLED = "cancelled"
 
@@ -58,12 +59,15 @@ def serve(
     database_url: DatabaseUrl = None,
     host: Annotated[str | None, Option(help="else AEROFN_HOST or 127.0.0.1", show_default=False)] = None,
     port: Annotated[int | None, Option(help="else AEROFN_PORT or 8787", show_default=False)] = None,
+    workers: Annotated[int, Option(min=1, max=256, help="nodes, each a process of its own, on one port")] = 1,
+    listening: Annotated[int | None, Option(hidden=True)] = None,
 ) -> None:
     """Run a node: events, and HTTP. All settings are AEROFN_* variables (docs/settings.md)."""
     from aerofn.cli import serving  # noqa: PLC0415
     from aerofn.settings import from_env  # noqa: PLC0415
 
-    sys.exit(serving.serve(from_env(database_url=database_url, host=host, port=port)))
+    settings = from_env(database_url=database_url, host=host, port=port)
+    sys.exit(serving.serve(settings, workers) if listening is None else serving.worker(settings, listening))
 
 
 @app.command()
@@ -233,17 +237,22 @@ def triggers(database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def events(
+def events(  # noqa: PLR0917  typer's options are the parameters
     state: Annotated[EventState | None, Option(help="only in this state", show_default=False)] = None,
     function: Annotated[str | None, Option(help="only for this one", show_default=False)] = None,
+    trigger: Annotated[str | None, Option(help="only of this one", show_default=False)] = None,
     limit: Limit = 50,
     database_url: DatabaseUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """List events, newest first. They wait, run or were given up; those that are done are gone."""
+    """List events, newest first. They wait, run or were given up; those that are done are gone, unless kept."""
     from aerofn.cli import listings  # noqa: PLC0415
 
-    asyncio.run(listings.events(database_url, state=state, function=function, limit=limit, as_json=as_json))
+    asyncio.run(
+        listings.events(
+            database_url, state=state, function=function, trigger=trigger, limit=limit, as_json=as_json
+        )
+    )
 
 
 @app.command()
@@ -263,22 +272,57 @@ def invocations(
 
 
 @app.command()
-def replay(event: Annotated[int, Argument()], database_url: DatabaseUrl = None) -> None:
-    """Run a dead or cancelled event again."""
-    _decide("replay", event, database_url, "will run again")
+def event(
+    event: Annotated[int, Argument(help="its id")], database_url: DatabaseUrl = None, as_json: AsJson = False
+) -> None:
+    """Show an event: what it brings its function, and the errors of all its attempts."""
+    from aerofn.cli import deciding  # noqa: PLC0415
+
+    asyncio.run(deciding.show(database_url, event, as_json=as_json))
+
+
+@app.command()
+def replay(
+    event: Annotated[int | None, Argument(show_default=False)] = None,
+    all_of: Annotated[str | None, Option(help="all dead events of this trigger", show_default=False)] = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Run a dead or cancelled event again, or all dead ones of a trigger."""
+    from aerofn.cli import deciding  # noqa: PLC0415
+
+    if (event is None) == (all_of is None):
+        raise typer.BadParameter("name one event, or a trigger with --all-of")
+    if all_of is not None:
+        number = asyncio.run(deciding.replay_all(database_url, all_of))
+        deciding.say(f"{number} dead events of {all_of} will run again")
+    elif event is not None:
+        asyncio.run(deciding.decide(database_url, "replay", event))
+        deciding.say(f"event {event} will run again")
 
 
 @app.command()
 def discard(event: Annotated[int, Argument()], database_url: DatabaseUrl = None) -> None:
     """Give up a pending or dead event."""
-    _decide("discard", event, database_url, "is given up")
+    from aerofn.cli import deciding  # noqa: PLC0415
+
+    asyncio.run(deciding.decide(database_url, "discard", event))
+    deciding.say(f"event {event} is given up")
 
 
-def _decide(verb: str, event: int, database_url: str | None, done: str) -> None:
-    from aerofn.cli import listings, output  # noqa: PLC0415
+@app.command()
+def backfill(
+    trigger: Annotated[str, Argument(help="a row trigger that runs for inserted rows")],
+    where: Annotated[
+        str | None, Option(help="SQL over its columns: only these rows", show_default=False)
+    ] = None,
+    chunk: Annotated[int, Option(min=1, max=100_000, help="rows of one transaction")] = 1000,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Make events for the rows a trigger's table has already. Broken off, it goes on where it was."""
+    from aerofn.cli import deciding  # noqa: PLC0415
 
-    asyncio.run(listings.decide(database_url, verb, event))
-    output.console().print(f"event {event} {done}", style=output.GOOD)
+    number = asyncio.run(deciding.backfill(database_url, trigger, where, chunk))
+    deciding.say(f"{number} rows of {trigger} have their events")
 
 
 @app.command()

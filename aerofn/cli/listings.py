@@ -1,4 +1,4 @@
-"""The lists: functions, triggers, events and invocations, for people or as JSON; and deciding over one event."""
+"""The lists: functions, triggers, events and invocations, for people or as JSON."""
 
 from typing import Any
 
@@ -38,10 +38,16 @@ async def triggers(database_url: str | None, *, as_json: bool) -> None:
 
 
 async def events(
-    database_url: str | None, *, state: str | None, function: str | None, limit: int, as_json: bool
+    database_url: str | None,
+    *,
+    state: str | None,
+    function: str | None,
+    trigger: str | None,
+    limit: int,
+    as_json: bool,
 ) -> None:
     """The newest events."""
-    rows = await _fetch(database_url, sql.queries("cli").events, state, function, limit)
+    rows = await _fetch(database_url, sql.queries("event_list").some, state, function, trigger, None, limit)
     shown = rows if as_json else [row | _event(row) for row in rows]
     print_rows(shown, _EVENTS, as_json=as_json, nothing="no such events; those that are done are removed")
 
@@ -52,16 +58,6 @@ async def invocations(
     """The newest invocation records."""
     rows = await _fetch(database_url, sql.queries("cli").invocations, function, status, limit)
     print_rows(rows, _INVOCATIONS, as_json=as_json, nothing="no such invocations")
-
-
-async def decide(database_url: str | None, verb: str, event: int) -> None:
-    """`replay` or `discard` an event.
-
-    Raises:
-        AeroFnError: there is no such event, or it is in another state.
-    """
-    async with connected(database_url) as db:
-        await db.execute(getattr(sql.queries("cli"), verb), event)
 
 
 def _event(row: dict[str, Any]) -> dict[str, Any]:

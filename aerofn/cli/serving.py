@@ -11,22 +11,29 @@ from aerofn import app
 from aerofn.cli.output import console
 from aerofn.db import migrate as migration
 from aerofn.db import pool
-from aerofn.errors import SettingsError
 from aerofn.observe import configure_logging
 from aerofn.settings import Settings
 
 log = structlog.get_logger(__name__)
 
 
-def serve(settings: Settings) -> int:
-    """Run a node until it is told to stop; the exit code.
+def serve(settings: Settings, workers: int = 1) -> int:
+    """Run a node until it is told to stop, or several as processes of their own; the exit code.
 
     Raises:
         AeroFnError: it could not start.
     """
     configure_logging(settings.log_level)
-    _check_address(settings)
-    return uvloop.run(app.serve(settings, _ready))
+    if workers > 1:
+        return asyncio.run(app.serve_with_workers(settings, workers))
+    return uvloop.run(app.serve(settings, app.listen(settings), _ready))
+
+
+def worker(settings: Settings, descriptor: int) -> int:
+    """Run a node on the listening socket of `serve` with several workers, which started this process."""
+    configure_logging(settings.log_level)
+    listening = socket.socket(fileno=descriptor)
+    return uvloop.run(app.serve(settings, listening, _ready, app.parent_gone()))
 
 
 def migrate(settings: Settings, *, dry_run: bool) -> None:
@@ -61,16 +68,3 @@ async def _migrate(settings: Settings, dry_run: bool) -> None:
 
 def _ready(url: str) -> None:
     log.info("AeroFn serves", url=url)
-
-
-def _check_address(settings: Settings) -> None:
-    """uvicorn would say it as a log line, and exit without more."""
-    with socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((settings.host, settings.port))
-        except OSError as error:
-            raise SettingsError(
-                f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error}",
-                hint="choose another with --host and --port, or AEROFN_HOST and AEROFN_PORT",
-            ) from None

@@ -1,5 +1,6 @@
 """Events as the service handles them: leasing a batch, and settling what was leased."""
 
+import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -7,6 +8,7 @@ import msgspec
 
 from aerofn import sql
 from aerofn.db.database import Database
+from aerofn.db.horizon import Horizon
 from aerofn.db.jsonb import jsonb
 from aerofn.model import Caller, Event
 
@@ -33,10 +35,14 @@ class Events:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._horizon = Horizon()
 
     async def lease(self, node: int, most: int, seconds: float) -> list[Event]:
         """Take up to `most` due events for `node`, for `seconds` at the longest."""
-        rows = await self._database.fetch(_Q.lease, node, most, seconds)
+        started = time.monotonic()
+        rows = await self._database.fetch(_Q.lease, node, most, seconds, self._horizon.begin())
+        due = [row["due"] for row in rows]
+        self._horizon.looked(time.monotonic() - started, due, filled=len(rows) >= most)
         return [_event(row) for row in rows]
 
     async def complete(self, leases: Sequence[Lease]) -> set[int]:
@@ -59,6 +65,8 @@ class Events:
     async def reclaim(self) -> int:
         """Free the events of nodes that are gone; answers how many."""
         rows = await self._database.fetch(_Q.reclaim)
+        if rows:
+            self._horizon.forget()
         await self._database.execute(_Q.forget_nodes)
         return len(rows)
 

@@ -45,32 +45,38 @@ async def connect(settings: Settings) -> Connection:
         DatabaseUnavailable: it cannot be reached or refuses.
     """
     try:
-        return await asyncpg.connect(settings.database_url, timeout=10)
+        # Behind a pooler, a statement prepared now may not be there for the next transaction.
+        return await asyncpg.connect(settings.database_url, timeout=10, statement_cache_size=0)
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
         raise unavailable(error) from error
 
 
 async def connect_direct(settings: Settings, login: Login) -> Connection:
     """A connection past any pooler, as the service's login: for LISTEN and the node's lock."""
-    url = settings.direct_database_url or settings.database_url
-    return await asyncpg.connect(
-        url,
+    connection = await asyncpg.connect(
+        _direct(settings),
         user=login.user,
         password=login.password,
         timeout=10,
         statement_cache_size=0,
-        server_settings={
-            "application_name": "aerofn node",
-            "tcp_keepalives_idle": "10",
-            "tcp_keepalives_count": "3",
-        },
+        server_settings={"application_name": "aerofn node"},
+    )
+    # Not in the startup packet, which poolers refuse: that this is one has a better message (see Listener).
+    await connection.execute(sql.queries("events").keepalive)
+    return connection
+
+
+async def connect_otherwise(settings: Settings, login: Login) -> Connection:
+    """A connection by `DATABASE_URL`, as the service's login, to compare with the direct one."""
+    return await asyncpg.connect(
+        settings.database_url, user=login.user, password=login.password, timeout=10, statement_cache_size=0
     )
 
 
 async def open_service_pool(settings: Settings, login: Login) -> Pool:
-    """The pool for leasing, settling, the registry and records."""
+    """The pool for leasing, settling, the registry and records; past a pooler, for its prepared statements."""
     return await _open(
-        settings.database_url, login, settings.service_pool_size, {"application_name": "aerofn service"}
+        _direct(settings), login, settings.service_pool_size, {"application_name": "aerofn service"}
     )
 
 
@@ -79,8 +85,12 @@ async def open_role_pools(settings: Settings, logins: dict[str, Login]) -> dict[
 
     Functions' sessions hold state between statements, so they go past a pooler like the listener.
     """
-    url = settings.direct_database_url or settings.database_url
+    url = _direct(settings)
     return {role: _role_pool(url, role, logins[role], settings) for role in settings.roles}
+
+
+def _direct(settings: Settings) -> str:
+    return settings.direct_database_url or settings.database_url
 
 
 def _role_pool(url: str, role: str, login: Login, settings: Settings) -> RolePool:

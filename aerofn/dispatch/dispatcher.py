@@ -15,6 +15,7 @@ from aerofn.dispatch import retry
 from aerofn.dispatch.contract import Queue, Registry
 from aerofn.dispatch.invoker import Call, Completed, Invoker, error_of
 from aerofn.dispatch.sender import Sender
+from aerofn.dispatch.wakeups import Wakeups
 from aerofn.errors import AeroFnError, DatabaseUnavailable
 from aerofn.model import Event, GuestError, Outcome
 
@@ -48,12 +49,14 @@ class Dispatcher:
         node: Callable[[], int | None],
         pace: Pace,
         *,
+        wakeups: Wakeups,
         sender: Sender,
     ) -> None:
         self._queue = queue
         self._registry = registry
         self._invoker = invoker
         self._sender = sender
+        self._wakeups = wakeups
         self._node = node
         self._pace = pace
         self._ahead: deque[tuple[Event, float]] = deque()
@@ -85,7 +88,7 @@ class Dispatcher:
             while not self._stopping:
                 self._wakeup.clear()
                 try:
-                    pause = await self._look()
+                    pause = await self._wakeups.longest(await self._look())
                 except DatabaseUnavailable as error:
                     log.warning("events cannot be leased", error=error.detail)
                     pause = self._pace.poll_s
@@ -119,6 +122,7 @@ class Dispatcher:
         if node is None or len(self._ahead) >= self._pace.concurrency:
             return self._pace.poll_s
         leased = await self._queue.lease(node, room, self._pace.lease_s)
+        self._wakeups.found(len(leased))
         until = time.monotonic() + self._pace.lease_s
         self._ahead.extend((event, until) for event in leased)
         if leased:
@@ -215,13 +219,17 @@ class Dispatcher:
 
     async def _sweep(self) -> None:
         """Free the events of nodes that are gone, once a poll interval."""
+        pause = self._pace.poll_s
         while True:
-            await asyncio.sleep(self._pace.poll_s)
+            await asyncio.sleep(pause)
+            started = time.monotonic()
             try:
                 if await self._queue.reclaim():
                     self.wake()
             except DatabaseUnavailable as error:
                 log.warning("events of lost nodes cannot be freed", error=error.detail)
+            # Where an old transaction makes it slow, it must not take all of a core.
+            pause = max(self._pace.poll_s, 20 * (time.monotonic() - started))
 
 
 def _loop(event: Event) -> AeroFnError:

@@ -7,6 +7,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 from starlette.types import ASGIApp, Lifespan
 
+from aerofn.db.event_list import EventList
 from aerofn.db.functions import Functions
 from aerofn.db.secrets import Secrets
 from aerofn.dispatch.kept import KeptRequests
@@ -16,6 +17,7 @@ from aerofn.web.auth import Tokens
 from aerofn.web.deploy import Deploy
 from aerofn.web.endpoint import Endpoint
 from aerofn.web.envelope import Envelope
+from aerofn.web.events import ManageEvents
 from aerofn.web.invoke import METHODS, Invoke
 from aerofn.web.kept import KeptAnswers
 from aerofn.web.manage import Manage
@@ -40,6 +42,7 @@ class Ports:
     secrets: Secrets
     ready: Callable[[], Awaitable[list[str]]]
     metrics: Callable[[], tuple[bytes, str]]
+    events: EventList
 
 
 class _Application(Starlette):
@@ -63,6 +66,7 @@ def _routes(ports: Ports) -> list[Route]:
     deploy = Deploy(ports.functions, tokens, ports.settings)
     manage = Manage(ports.functions, tokens)
     secrets = SecretRoutes(ports.secrets, tokens)
+    events = ManageEvents(ports.events, tokens)
     probes = Probes(ports.ready, ports.metrics)
     routes = [
         Route("/functions/v1/deploy", Endpoint(POST=deploy.post)),
@@ -74,6 +78,11 @@ def _routes(ports: Ports) -> list[Route]:
         Route("/manage/v1/functions/{name}/activate", Endpoint(POST=manage.activate)),
         Route("/manage/v1/secrets", Endpoint(GET=secrets.list)),
         Route("/manage/v1/secrets/{secret}", Endpoint(PUT=secrets.set, DELETE=secrets.drop)),
+        Route("/manage/v1/events", Endpoint(GET=events.list)),
+        Route("/manage/v1/events/{event}", Endpoint(GET=events.show)),
+        Route("/manage/v1/events/{event}/replay", Endpoint(POST=events.replay)),
+        Route("/manage/v1/events/{event}/discard", Endpoint(POST=events.discard)),
+        Route("/manage/v1/triggers/{name}/replay", Endpoint(POST=events.replay_all)),
         Route("/healthz", Endpoint(GET=probes.health)),
         Route("/readyz", Endpoint(GET=probes.readiness)),
         Route("/metrics", Endpoint(GET=probes.metrics)),

@@ -25,7 +25,7 @@ BEGIN
   IF transaction_timestamp() <> statement_timestamp() THEN
     RAISE EXCEPTION 'an invocation begins with its transaction' USING ERRCODE = '28000';
   END IF;
-  PERFORM set_config('aerofn.signed', aerofn_auth.mac(doc) || doc, true), set_config('aerofn.depth', depth::text, true),
+  PERFORM set_config('aerofn.signed', aerofn_auth.mac(doc) || doc, true),
           setseed(uuid_hash(gen_random_uuid()) / 2147483648.0);  -- not from random(): a guest may have seeded that
   IF postgrest_claims IS NOT NULL THEN
     PERFORM set_config('request.jwt.claims', postgrest_claims, true);

@@ -19,13 +19,30 @@ BEGIN
 END $$;
 REVOKE ALL ON FUNCTION aerofn_internal.causer() FROM PUBLIC;
 
--- How many functions stand behind this transaction: 0 for an ordinary writer. A guard against loops,
--- not a right, so an unsigned setting will do.
+-- How many functions stand behind this transaction: 0 for an ordinary writer. From the signed document, so that a
+-- function cannot make itself the first of its chain.
 CREATE OR REPLACE FUNCTION aerofn_internal.next_depth() RETURNS smallint
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT CASE WHEN d ~ '^[0-9]{1,4}$' THEN d::smallint + 1 ELSE 0 END::smallint
-  FROM current_setting('aerofn.depth', true) d
-$$;
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF EXISTS (SELECT FROM aerofn_internal.logins l WHERE l.login = session_user AND l.role <> 'aerofn_service') THEN
+    RETURN coalesce((aerofn_auth.signed() ->> 'depth')::int, 0) + 1;
+  END IF;
+  RETURN 0;
+END $$;
+REVOKE ALL ON FUNCTION aerofn_internal.next_depth() FROM PUBLIC;
+
+-- Tells the nodes that there are events, once this transaction commits; nobody, if nobody asks for it. NOTIFY makes
+-- the commits of the whole cluster wait for each other, so nodes that look often anyway do without: one that wants to
+-- be told holds this lock, shared. Both calls are one expression, so that no cancellation comes between them.
+CREATE OR REPLACE FUNCTION aerofn_internal.wake() RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF pg_try_advisory_lock(4279888, 0) AND pg_advisory_unlock(4279888, 0) THEN
+    RETURN;
+  END IF;
+  PERFORM pg_notify('aerofn', '');
+END $$;
+REVOKE ALL ON FUNCTION aerofn_internal.wake() FROM PUBLIC;
 
 -- The columns that tell a table's rows apart, by their names of now; none where there is no primary key (any more):
 -- then all its rows are one.
@@ -81,7 +98,7 @@ BEGIN
      held, order_key, "position")
   VALUES (t.function_id, t.id, 'row', TG_OP, fresh, stale, caller.role, caller.claims, t.max_attempts,
           aerofn_internal.next_depth(), t.ordered_by IS NOT NULL, key, place);
-  PERFORM pg_notify('aerofn', '');
+  PERFORM aerofn_internal.wake();
   RETURN NULL;
 END $$;
 REVOKE ALL ON FUNCTION aerofn_internal.capture_row() FROM PUBLIC;
@@ -110,6 +127,7 @@ DECLARE
   t aerofn_internal.triggers;
   caller record;
   fresh boolean := TG_OP = 'INSERT';
+  depth smallint := aerofn_internal.next_depth();
   key_columns text[];
 BEGIN
   SELECT * INTO t FROM aerofn_internal.triggers WHERE id = TG_ARGV[0]::int AND enabled;
@@ -129,12 +147,12 @@ BEGIN
      held, order_key, "position")
   SELECT t.function_id, t.id, 'row', TG_OP,
          CASE WHEN fresh THEN row_to_json(c.*) END, CASE WHEN NOT fresh THEN row_to_json(c.*) END,
-         caller.role, caller.claims, t.max_attempts, aerofn_internal.next_depth(), t.ordered_by IS NOT NULL,
+         caller.role, caller.claims, t.max_attempts, depth, t.ordered_by IS NOT NULL,
          CASE WHEN key_columns IS NOT NULL THEN aerofn_internal.order_key(t.id, key_columns, row_to_json(c.*)) END,
          CASE WHEN key_columns IS NOT NULL THEN nextval('aerofn_internal.event_positions') END
   FROM changed c;
   IF FOUND THEN
-    PERFORM pg_notify('aerofn', '');
+    PERFORM aerofn_internal.wake();
   END IF;
   RETURN NULL;
 END $$;

@@ -51,7 +51,7 @@ BEGIN
   IF made IS NULL THEN
     SELECT e.id INTO made FROM aerofn_internal.events e WHERE e.function_id = target AND e.dedup_key = invoke.dedup_key;
   ELSE
-    PERFORM pg_notify('aerofn', '');
+    PERFORM aerofn_internal.wake();
   END IF;
   RETURN made;
 END $$;
@@ -71,20 +71,39 @@ BEGIN
     RAISE EXCEPTION 'there is no dead or cancelled event %', event USING ERRCODE = 'no_data_found',
       HINT = 'SELECT id, state FROM aerofn.events lists them; completed events are gone, pending ones run anyway.';
   END IF;
-  PERFORM pg_notify('aerofn', '');
+  PERFORM aerofn_internal.wake();
 END $$;
 REVOKE ALL ON FUNCTION aerofn.replay FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION aerofn.replay TO aerofn_admin;
+
+-- Gives all dead events of a trigger their attempts back; answers how many there were.
+CREATE OR REPLACE FUNCTION aerofn.replay_all("trigger" text) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  t aerofn_internal.triggers := aerofn_internal.the_trigger("trigger");
+  replayed bigint;
+BEGIN
+  UPDATE aerofn_internal.events e
+  SET state = 'pending', attempt = 0, run_at = now(),
+      "position" = CASE WHEN e.order_key IS NOT NULL THEN nextval('aerofn_internal.event_positions') END
+  WHERE e.function_id = t.function_id AND e.trigger_id = t.id AND e.state = 'dead';
+  GET DIAGNOSTICS replayed = ROW_COUNT;
+  PERFORM aerofn_internal.wake();
+  RETURN replayed;
+END $$;
+REVOKE ALL ON FUNCTION aerofn.replay_all FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION aerofn.replay_all TO aerofn_admin;
 
 -- Gives up an event that is pending or dead: it stays visible as cancelled.
 CREATE OR REPLACE FUNCTION aerofn.discard(event bigint) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  UPDATE aerofn_internal.events SET state = 'cancelled' WHERE id = event AND state IN ('pending', 'dead');
+  UPDATE aerofn_internal.events SET state = 'cancelled', run_at = now() WHERE id = event AND state IN ('pending', 'dead');
   IF NOT FOUND THEN
     RAISE EXCEPTION 'there is no pending or dead event %', event USING ERRCODE = 'no_data_found',
       HINT = 'SELECT id, state FROM aerofn.events lists them; a running event ends by itself.';
   END IF;
+  PERFORM aerofn_internal.wake();  -- later ones of its row may have waited for it
 END $$;
 REVOKE ALL ON FUNCTION aerofn.discard FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION aerofn.discard TO aerofn_admin;
@@ -137,6 +156,7 @@ BEGIN
     EXECUTE format('DROP TABLE aerofn_internal.%I', old.relname);
   END LOOP;
   DELETE FROM aerofn_internal.invocations_default WHERE "timestamp" < now() - retention;
+  PERFORM aerofn_internal.forget_events(retention, 100000);
 END $$;
 REVOKE ALL ON FUNCTION aerofn_internal.keep_partitions FROM PUBLIC;
 

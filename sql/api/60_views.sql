@@ -34,12 +34,26 @@ LEFT JOIN pg_class c ON c.oid = t.relation
 LEFT JOIN pg_namespace n ON n.oid = c.relnamespace;
 
 CREATE OR REPLACE VIEW aerofn.events AS
-SELECT e.id, f.name AS function, t.name AS "trigger", e.source, e.state::text AS state, e.priority, e.attempt,
-       e.max_attempts, e.depth, e.run_at, e.created_at, e.lease_until, e.leased_by AS node, e.role, e.claims,
+SELECT e.id, f.name AS function, t.name AS "trigger", e.source, e.state, e.priority, e.attempt,
+       e.max_attempts, e.depth, e.run_at, e.created_at, e.lease_until, e.node, e.role, e.claims,
        e.operation, e.record, e.old_record, e.payload, e.dedup_key, e.errors
-FROM aerofn_internal.events e
+FROM (
+  SELECT p.id, p.function_id, p.trigger_id, p.source, p.state::text AS state, p.priority, p.attempt, p.max_attempts,
+         p.depth, p.run_at, p.created_at, p.lease_until, p.leased_by AS node, p.role, p.claims, p.operation, p.record,
+         p.old_record, p.payload, p.dedup_key, p.errors
+  FROM aerofn_internal.events p
+  UNION ALL
+  SELECT d.id, d.function_id, d.trigger_id, d.source, 'done', d.priority, d.attempt, d.max_attempts, d.depth, d.run_at,
+         d.created_at, NULL, d.node, d.role, d.claims, d.operation, d.record, d.old_record, d.payload, d.dedup_key,
+         d.errors
+  FROM aerofn_internal.done_events d) e
 LEFT JOIN aerofn_internal.functions f ON f.id = e.function_id
 LEFT JOIN aerofn_internal.triggers t ON t.id = e.trigger_id;
+
+CREATE OR REPLACE VIEW aerofn.backfills AS
+SELECT t.name AS "trigger", b.condition AS "where", b.events, b.expected, b.finished_at IS NOT NULL AS finished,
+       b.started_at, b.updated_at, b.finished_at
+FROM aerofn_internal.backfills b JOIN aerofn_internal.triggers t ON t.id = b.trigger_id;
 
 CREATE OR REPLACE VIEW aerofn.invocations AS
 SELECT id, function, version, "trigger", event_id, attempt, status, duration_ms, cpu_ms, memory_peak_mb, queries,
@@ -56,8 +70,8 @@ SELECT i.function, count(*) AS invocations, count(*) FILTER (WHERE i.status <> '
 FROM aerofn_internal.invocations i WHERE i."timestamp" > now() - interval '1 hour' GROUP BY i.function;
 
 GRANT USAGE ON SCHEMA aerofn TO aerofn_admin;
-GRANT SELECT ON aerofn.versions, aerofn.functions, aerofn.triggers, aerofn.events, aerofn.invocations,
-                aerofn.metrics TO aerofn_admin;
+GRANT SELECT ON aerofn.versions, aerofn.functions, aerofn.triggers, aerofn.events, aerofn.backfills,
+                aerofn.invocations, aerofn.metrics TO aerofn_admin;
 GRANT USAGE ON SCHEMA aerofn_internal TO aerofn_admin;
 
 RESET ROLE;

@@ -4,13 +4,6 @@
 SELECT name, kind, function, "schema", "table", events, "when", columns, run_as, max_attempts, enabled, created_at
 FROM aerofn.triggers ORDER BY name
 
--- name: events
--- $1 state or null, $2 function or null, $3 most rows
-SELECT id, function, "trigger", source, state, attempt, max_attempts, role, run_at,
-       errors -> -1 ->> 'message' AS reason, created_at, errors
-FROM aerofn.events
-WHERE ($1::text IS NULL OR state = $1) AND ($2::text IS NULL OR function = $2) ORDER BY id DESC LIMIT $3
-
 -- name: invocations
 -- $1 function or null, $2 status or null, $3 most rows
 SELECT id::text AS id, "timestamp", function, version, "trigger", event_id, attempt, status, duration_ms, cpu_ms,
@@ -29,12 +22,6 @@ SELECT aerofn.register_function(
 -- $1 function, $2 number
 SELECT function AS name, version, status, active, digest, error FROM aerofn.versions
 WHERE function = $1 AND version = $2
-
--- name: replay
-SELECT aerofn.replay($1)
-
--- name: discard
-SELECT aerofn.discard($1)
 
 -- name: has_database
 SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)

@@ -1,8 +1,9 @@
 -- Leasing and settling of events (aerofn/db/events.py).
 
 -- name: lease
--- $1 node, $2 most events, $3 seconds beyond the function's own time limit. The attempt counts from here: an
--- event that kills its node is buried, not run for ever. One look per priority, so that those that wait for their
+-- $1 node, $2 most events, $3 seconds beyond the function's own time limit, $4 due times to begin from, in seconds
+-- since 1970 (see aerofn/db/horizon.py). The attempt counts from here: an event that kills its node is buried, not
+-- run for ever. One look per priority, so that those that wait for their
 -- time are never walked over. What is of a function with a cap is put among the held ones, which have half the room
 -- when there are any.
 WITH RECURSIVE ranks (priority) AS (
@@ -23,6 +24,7 @@ WITH RECURSIVE ranks (priority) AS (
   FROM ranks r CROSS JOIN LATERAL (
     SELECT e.id, e.function_id FROM aerofn_internal.events e
     WHERE e.state = 'pending' AND NOT e.held AND e.priority = r.priority AND e.run_at <= now()
+      AND e.run_at >= least(to_timestamp($4::float8), now() - interval '5 seconds')
     ORDER BY e.run_at, e.id LIMIT (SELECT n FROM room) FOR UPDATE SKIP LOCKED) e
   LEFT JOIN aerofn_internal.functions f ON f.id = e.function_id
   LEFT JOIN aerofn_internal.versions v ON v.id = f.active_version
@@ -44,7 +46,7 @@ WITH RECURSIVE ranks (priority) AS (
     $1::int, $2::int - (SELECT count(*) FROM taken WHERE state = 'running')::int, $3::float8)
 )
 SELECT e.id, f.name AS function, e.source, t.name AS trigger_name, e.role, e.claims::text AS claims, e.attempt,
-       e.max_attempts, e.token, e.depth, e.created_at,
+       e.max_attempts, e.token, e.depth, e.created_at, extract(epoch FROM e.run_at)::float8 AS due,
        CASE e.source
          WHEN 'row' THEN json_build_object(
            'id', e.id::text, 'type', e.operation, 'trigger', e.source, 'name', t.name,
@@ -134,6 +136,26 @@ WHERE state = 'pending' AND run_at > created_at AND run_at > now()
 SELECT count(*) FILTER (WHERE state = 'pending') AS pending, count(*) FILTER (WHERE state = 'running') AS running,
        count(*) FILTER (WHERE state = 'dead') AS dead
 FROM aerofn_internal.events
+
+-- name: crowded
+-- Whether writers wait for each other because of NOTIFY: its lock, on no database in particular, is held from a
+-- commit's beginning to its end.
+SELECT EXISTS (SELECT FROM pg_locks l WHERE l.locktype = 'object' AND l.database = 0 AND NOT l.granted
+               AND l.classid = 'pg_database'::regclass AND l.objid = 0)
+
+-- name: be_told
+-- While a node holds this lock, whoever writes events sends a wakeup (aerofn_internal.wake()).
+SELECT pg_try_advisory_lock_shared(4279888, 0)
+
+-- name: be_quiet
+SELECT pg_advisory_unlock_shared(4279888, 0)
+
+-- name: keepalive
+-- So that a machine that is gone, and not only a process, frees its lock within half a minute.
+SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3
+
+-- name: echo
+SELECT pg_notify('aerofn_echo', '')
 
 -- name: still_there
 SELECT 1

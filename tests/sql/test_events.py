@@ -1,5 +1,7 @@
 """Settling is fenced: only who holds an event's lease can complete it, once."""
 
+import math
+
 import asyncpg
 import pytest
 
@@ -15,9 +17,9 @@ async def leased(database):
     conn = await database.connect()
     await conn.execute("SELECT aerofn.register_function('f', $1)", COMPONENT)
     await conn.execute("SELECT aerofn.invoke('f')")
-    (old,) = await conn.fetch(QUERIES.lease, 1, 10, 60.0)
+    (old,) = await conn.fetch(QUERIES.lease, 1, 10, 60.0, -math.inf)
     assert [row["state"] for row in await conn.fetch(QUERIES.reclaim)] == ["pending"]  # node 1 holds no lock
-    (new,) = await conn.fetch(QUERIES.lease, 2, 10, 60.0)
+    (new,) = await conn.fetch(QUERIES.lease, 2, 10, 60.0, -math.inf)
     assert (old["id"], old["attempt"], new["attempt"]) == (new["id"], 1, 2)
     return conn, old, new
 
@@ -50,10 +52,52 @@ async def test_an_event_that_loses_its_node_every_time_is_dead_with_every_attemp
     await conn.execute("SELECT aerofn.register_function('f', $1)", COMPONENT)
     await conn.execute("SELECT aerofn.invoke('f', max_attempts => 2)")
     for state in ("pending", "dead"):
-        assert len(await conn.fetch(QUERIES.lease, 1, 10, 60.0)) == 1
+        assert len(await conn.fetch(QUERIES.lease, 1, 10, 60.0, -math.inf)) == 1
         assert [row["state"] for row in await conn.fetch(QUERIES.reclaim)] == [state]
-    assert await conn.fetch(QUERIES.lease, 1, 10, 60.0) == []
+    assert await conn.fetch(QUERIES.lease, 1, 10, 60.0, -math.inf) == []
     assert (
         await conn.fetchval("SELECT jsonb_path_query_array(errors, '$[*].attempt')::text FROM aerofn.events")
         == "[1, 2]"
     )
+
+
+async def test_a_function_cannot_make_itself_the_first_of_its_chain(database):
+    """The depth that stops loops is what was signed when the invocation began, whatever settings say."""
+    conn = await database.connect()
+    await conn.execute("SELECT aerofn.register_function('f', $1)", COMPONENT)
+    login = await conn.fetchval("SELECT quote_ident(login) FROM aerofn_internal.logins WHERE role = 'anon'")
+    guest = await database.connect()
+    await guest.execute(f"SET SESSION AUTHORIZATION {login}")
+    await guest.execute(
+        """BEGIN; SELECT aerofn_auth.begin_invocation('{"role": "anon", "claims": {}, "depth": 5}', 5)"""
+    )
+    await guest.execute("SET ROLE anon; SET aerofn.depth = 0; SELECT aerofn.invoke('f'); COMMIT")
+    assert await conn.fetchval("SELECT depth FROM aerofn.events") == 6
+    await guest.execute("BEGIN; SET aerofn.signed = 'forged'")
+    with pytest.raises(asyncpg.PostgresError) as caught:
+        await guest.execute("SELECT aerofn.invoke('f')")
+    assert caught.value.sqlstate == "28000"
+
+
+async def test_completed_events_are_kept_if_asked_for_and_what_is_over_goes_in_time(database):
+    conn = await database.connect()
+    await conn.execute("SELECT aerofn.register_function('f', $1)", COMPONENT)
+    await conn.execute(
+        "SELECT aerofn.invoke('f', '{\"n\": 1}'); SELECT aerofn.invoke('f'); SELECT aerofn.invoke('f')"
+    )
+    first, second, third = await conn.fetch(QUERIES.lease, 1, 10, 60.0, -math.inf)
+    await conn.fetch(QUERIES.complete, [first["id"]], [first["token"]])
+    await conn.execute("SELECT aerofn.keep_done_events('7 days')")
+    await conn.fetch(QUERIES.complete, [second["id"]], [second["token"]])
+    await conn.execute(QUERIES.bury, third["id"], third["token"], "{}")
+    states = "SELECT id, state FROM aerofn.events ORDER BY id"
+    assert [tuple(r) for r in await conn.fetch(states)] == [(second["id"], "done"), (third["id"], "dead")]
+    await conn.execute("SELECT aerofn.discard($1)", third["id"])
+    await conn.execute("SELECT aerofn_internal.keep_partitions('1 hour')")
+    assert len(await conn.fetch(states)) == 2
+    await conn.execute(
+        "UPDATE aerofn_internal.done_events SET done_at = now() - interval '8 days';"
+        "UPDATE aerofn_internal.events SET run_at = now() - interval '2 hours'"
+    )
+    await conn.execute("SELECT aerofn_internal.keep_partitions('1 hour')")
+    assert await conn.fetch(states) == []

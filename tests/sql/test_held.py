@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import json
+import math
 from collections import Counter, defaultdict
 
 import asyncpg
@@ -34,7 +35,7 @@ async def register(conn, name, cap):
 
 
 async def lease(conn, node=1, most=100):
-    return await conn.fetch(QUERIES.lease, node, most, 60.0)
+    return await conn.fetch(QUERIES.lease, node, most, 60.0, -math.inf)
 
 
 async def complete(conn, *events):
@@ -231,9 +232,10 @@ async def test_waiting_for_its_time_is_no_cost_to_those_that_are_due(conn):
             "SELECT aerofn.invoke('g', $1::text::jsonb, priority => $2)", str(payload), priority
         )
     await conn.execute("ANALYZE aerofn_internal.events")
-    plan = json.loads(await conn.fetchval(
-        f"EXPLAIN (ANALYZE, FORMAT JSON) {QUERIES.lease.replace('$1', '1').replace('$2', '50').replace('$3', '60.0')}"
-    ))  # fmt: skip
+    lease_it = QUERIES.lease
+    for parameter, value in {"$1": "1", "$2": "50", "$3": "60.0", "$4": "'-Infinity'"}.items():
+        lease_it = lease_it.replace(parameter, value)
+    plan = json.loads(await conn.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {lease_it}"))
     walked = [n for n in nodes(plan[0]["Plan"]) if n.get("Relation Name") == "events"]
     assert {n["Node Type"] for n in walked} <= {"Index Scan", "Index Only Scan", "ModifyTable"}
     assert sum(n["Actual Rows"] * n["Actual Loops"] + n.get("Rows Removed by Filter", 0) for n in walked) < 60

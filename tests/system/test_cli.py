@@ -28,7 +28,7 @@ async def test_version_and_help():
     ("arguments", "hint"),
     [
         (["frobnicate"], "No such command"),
-        (["events", "--state", "lost"], "'pending', 'running', 'dead', 'cancelled'"),
+        (["events", "--state", "lost"], "'pending', 'running', 'done', 'dead', 'cancelled'"),
         (["replay", "first"], "valid integer"),
         (["functions"], "set DATABASE_URL="),
         (["token"], "AEROFN_JWT_SECRET is not set"),

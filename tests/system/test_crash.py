@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+import time
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -121,3 +122,25 @@ async def test_killed_while_a_request_left_for_after_the_commit_is_under_way(sho
         async with serving(database.url, tmp_path, AEROFN_EGRESS_ALLOW="127.0.0.0/8"):
             await until(shop, DONE, 60)
     assert [asked.header("idempotency-key") for asked in far.asked] == ["k1", "k1"]
+
+
+async def test_what_a_killed_node_ran_starts_elsewhere(shop, database, tmp_path):
+    """Its lock tells: nobody waits for the lease's end, which is more than a minute away."""
+    async with serving(database.url, tmp_path) as first:
+        await until(shop, "active_version IS NOT NULL FROM aerofn.functions")
+        row = await database.connect()
+        held = row.transaction()
+        await held.start()
+        await row.execute("SELECT FROM products WHERE id = 1 FOR UPDATE")  # so that the function has to wait
+        await shop.execute("INSERT INTO orders (product_id, quantity) VALUES (1, 1)")
+        await until(shop, "state = 'running' FROM aerofn.events")
+        node = await shop.fetchval("SELECT node FROM aerofn.events")
+        async with serving(database.url, tmp_path):
+            await until(shop, "count(*) = 2 FROM aerofn_internal.live_nodes()")
+            killed = time.monotonic()
+            first.kill()
+            await until(shop, f"state = 'running' AND node <> {node} FROM aerofn.events", 10)
+            print(f"started elsewhere after {time.monotonic() - killed:.2f} s")
+            await held.rollback()
+            await until(shop, DONE)
+    assert await shop.fetchval(f"SELECT {TAKEN}") == 1

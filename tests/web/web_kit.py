@@ -169,7 +169,7 @@ class Web:
         kept = KeptRequests(self.requests, None, lambda: None)  # type: ignore[arg-type]
         metrics = b"up 1\n", "text/plain"
         ports = Ports(
-            self.settings, self.requests, kept, self.functions, Secrets(), self._ready, lambda: metrics
+            self.settings, self.requests, kept, self.functions, Secrets(), self._ready, lambda: metrics, None
         )  # type: ignore[arg-type]
         return create(ports, self._lifespan)
 

@@ -1,0 +1,77 @@
+"""Events as an operator sees them: what waits and what failed, and the decision to run it again or give it up."""
+
+from typing import Any
+
+import msgspec
+
+from aerofn import sql
+from aerofn.db.database import Database
+from aerofn.errors import NotFound
+
+_Q = sql.queries("event_list")
+_JSON = ("claims", "record", "old_record", "payload", "errors")
+
+
+class EventList:
+    """Lists events and decides over them; every method may also raise DatabaseUnavailable."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def some(
+        self,
+        *,
+        state: str | None = None,
+        function: str | None = None,
+        trigger: str | None = None,
+        before: int | None = None,
+        limit: int = 100,
+    ) -> list[dict[str, Any]]:
+        """Up to `limit` events that fit, newest first; `before`: with a lower id, for the next page."""
+        rows = await self._database.fetch(_Q.some, state, function, trigger, before, limit)
+        return [_fields(row) for row in rows]
+
+    async def one(self, event: int) -> dict[str, Any]:
+        """An event with its payload and the errors of all its attempts.
+
+        Raises:
+            NotFound: there is none (any more).
+        """
+        row = await self._database.fetchrow(_Q.one, event)
+        if row is None:
+            raise NotFound(
+                f"there is no event {event}", hint="completed events are gone; what ran is in the invocations"
+            )
+        return _fields(row)
+
+    async def replay(self, event: int) -> None:
+        """Give a dead or cancelled event its attempts back.
+
+        Raises:
+            NotFound: there is no such event in these states.
+        """
+        await self._database.call(_Q.replay, event)
+
+    async def discard(self, event: int) -> None:
+        """Give up a pending or dead event.
+
+        Raises:
+            NotFound: there is no such event in these states.
+        """
+        await self._database.call(_Q.discard, event)
+
+    async def replay_all(self, trigger: str) -> int:
+        """Give all dead events of a trigger their attempts back; answers how many there were.
+
+        Raises:
+            NotFound: there is no such trigger.
+        """
+        return int(await self._database.call(_Q.replay_all, trigger))
+
+
+def _fields(row: Any) -> dict[str, Any]:
+    """A row as JSON: what PostgreSQL wrote as JSON stays as it is."""
+    return {
+        key: msgspec.Raw(value.encode()) if key in _JSON and value is not None else value
+        for key, value in row.items()
+    }

@@ -1,0 +1,97 @@
+"""`/manage/v1/events` and the replay of a trigger's dead events. For the admin role."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+from starlette.requests import Request
+
+from aerofn.db.event_list import EventList
+from aerofn.errors import InvalidRequest, NotFound
+from aerofn.web.answer import Answer, json_answer
+from aerofn.web.auth import Tokens
+from aerofn.web.client import headers_of
+
+_LONGEST_ID = 18  # digits of a bigint, with room to spare
+Positive = Annotated[int, Meta(ge=1, lt=1 << 63)]
+Text = Annotated[str, Meta(max_length=200, pattern="^[^\0]*$")]
+
+
+class _Filter(msgspec.Struct, forbid_unknown_fields=True):
+    state: Annotated[str, Meta(pattern="^(pending|running|done|dead|cancelled)$")] | None = None
+    function: Text | None = None
+    trigger: Text | None = None
+    before: Positive | None = None
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
+
+
+class ManageEvents:
+    """Events over HTTP. Every method raises InvalidToken or NotAllowed if the caller may not use it."""
+
+    def __init__(self, events: EventList, tokens: Tokens) -> None:
+        self._events = events
+        self._tokens = tokens
+
+    async def list(self, request: Request) -> Answer:
+        """Events, newest first; `?state=&function=&trigger=&before=&limit=`.
+
+        Raises:
+            InvalidRequest: a parameter that there is not, or that cannot be right.
+        """
+        await self._tokens.admin(headers_of(request.scope))
+        try:
+            chosen = msgspec.convert(dict(request.query_params), _Filter, strict=False)
+        except msgspec.ValidationError as error:
+            raise InvalidRequest(
+                "the events asked for cannot be told",
+                detail=str(error),
+                hint="state is pending, running, done, dead or cancelled; limit is 1 to 1000; before is an id",
+            ) from None
+        return json_answer(await self._events.some(**msgspec.structs.asdict(chosen)))
+
+    async def show(self, request: Request) -> Answer:
+        """One event, with its payload and the errors of all its attempts.
+
+        Raises:
+            NotFound: there is none.
+        """
+        return json_answer(await self._events.one(await self._event(request)))
+
+    async def replay(self, request: Request) -> Answer:
+        """Give a dead or cancelled event its attempts back.
+
+        Raises:
+            NotFound: there is no such event in these states.
+        """
+        event = await self._event(request)
+        await self._events.replay(event)
+        return json_answer({"id": event, "state": "pending"})
+
+    async def discard(self, request: Request) -> Answer:
+        """Give up a pending or dead event.
+
+        Raises:
+            NotFound: there is no such event in these states.
+        """
+        event = await self._event(request)
+        await self._events.discard(event)
+        return json_answer({"id": event, "state": "cancelled"})
+
+    async def replay_all(self, request: Request) -> Answer:
+        """Give all dead events of a trigger their attempts back: `{"replayed": 12}`.
+
+        Raises:
+            NotFound: there is no such trigger.
+        """
+        await self._tokens.admin(headers_of(request.scope))
+        name = request.path_params["name"]
+        if "\0" in name:
+            raise NotFound(f"there is no trigger {name!r}")
+        return json_answer({"trigger": name, "replayed": await self._events.replay_all(name)})
+
+    async def _event(self, request: Request) -> int:
+        await self._tokens.admin(headers_of(request.scope))
+        text = request.path_params["id"]
+        if not (text.isascii() and text.isdecimal()) or len(text) > _LONGEST_ID:
+            raise NotFound(f"there is no event {text!r}", hint="an event's id is a number")
+        return int(text)
