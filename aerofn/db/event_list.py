@@ -1,5 +1,6 @@
 """Events as an operator sees them: what waits and what failed, and the decision to run it again or give it up."""
 
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -10,6 +11,38 @@ from aerofn.errors import NotFound
 
 _Q = sql.queries("event_list")
 _JSON = ("claims", "record", "old_record", "payload", "errors")
+
+
+class ListedEvent(msgspec.Struct):
+    """An event in a list; `reason` is its last attempt's error, `errors` are those of all attempts."""
+
+    id: int
+    function: str | None
+    trigger: str | None
+    source: str
+    state: str
+    priority: int
+    attempt: int
+    max_attempts: int
+    depth: int
+    role: str
+    run_at: datetime
+    created_at: datetime
+    node: int | None
+    reason: str | None
+    errors: Any
+
+
+class ShownEvent(ListedEvent):
+    """An event with what it brings its function."""
+
+    claims: Any
+    lease_until: datetime | None
+    operation: str | None
+    record: Any
+    old_record: Any
+    payload: Any
+    dedup_key: str | None
 
 
 class EventList:
@@ -26,12 +59,12 @@ class EventList:
         trigger: str | None = None,
         before: int | None = None,
         limit: int = 100,
-    ) -> list[dict[str, Any]]:
+    ) -> list[ListedEvent]:
         """Up to `limit` events that fit, newest first; `before`: with a lower id, for the next page."""
         rows = await self._database.fetch(_Q.some, state, function, trigger, before, limit)
-        return [_fields(row) for row in rows]
+        return [ListedEvent(**_fields(row)) for row in rows]
 
-    async def one(self, event: int) -> dict[str, Any]:
+    async def one(self, event: int) -> ShownEvent:
         """An event with its payload and the errors of all its attempts.
 
         Raises:
@@ -42,7 +75,7 @@ class EventList:
             raise NotFound(
                 f"there is no event {event}", hint="completed events are gone; what ran is in the invocations"
             )
-        return _fields(row)
+        return ShownEvent(**_fields(row))
 
     async def replay(self, event: int) -> None:
         """Give a dead or cancelled event its attempts back.

@@ -6,23 +6,39 @@ import msgspec
 from msgspec import Meta
 from starlette.requests import Request
 
-from aerofn.db.event_list import EventList
+from aerofn.db.event_list import EventList, ListedEvent, ShownEvent
 from aerofn.errors import InvalidRequest, NotFound
 from aerofn.web.answer import Answer, json_answer
 from aerofn.web.auth import Tokens
-from aerofn.web.client import headers_of
+from aerofn.web.operation import operation
 
 _LONGEST_ID = 18  # digits of a bigint, with room to spare
 Positive = Annotated[int, Meta(ge=1, lt=1 << 63)]
-Text = Annotated[str, Meta(max_length=200, pattern="^[^\0]*$")]
+Text = Annotated[str, Meta(max_length=200, pattern=r"^[^\x00]*$")]
 
 
-class _Filter(msgspec.Struct, forbid_unknown_fields=True):
+class EventFilter(msgspec.Struct, forbid_unknown_fields=True):
+    """Which events to list."""
+
     state: Annotated[str, Meta(pattern="^(pending|running|done|dead|cancelled)$")] | None = None
     function: Text | None = None
     trigger: Text | None = None
     before: Positive | None = None
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100
+
+
+class DecidedEvent(msgspec.Struct):
+    """An event and the state it is in now."""
+
+    id: int
+    state: str
+
+
+class Replayed(msgspec.Struct):
+    """How many dead events of a trigger run again."""
+
+    trigger: str
+    replayed: int
 
 
 class ManageEvents:
@@ -32,15 +48,16 @@ class ManageEvents:
         self._events = events
         self._tokens = tokens
 
+    @operation("List events", answers={200: list[ListedEvent]}, query=EventFilter, errors=[InvalidRequest])
     async def list(self, request: Request) -> Answer:
         """Events, newest first; `?state=&function=&trigger=&before=&limit=`.
 
         Raises:
             InvalidRequest: a parameter that there is not, or that cannot be right.
         """
-        await self._tokens.admin(headers_of(request.scope))
+        await self._tokens.admin(request.scope)
         try:
-            chosen = msgspec.convert(dict(request.query_params), _Filter, strict=False)
+            chosen = msgspec.convert(dict(request.query_params), EventFilter, strict=False)
         except msgspec.ValidationError as error:
             raise InvalidRequest(
                 "the events asked for cannot be told",
@@ -49,6 +66,7 @@ class ManageEvents:
             ) from None
         return json_answer(await self._events.some(**msgspec.structs.asdict(chosen)))
 
+    @operation("Show an event", answers={200: ShownEvent}, errors=[NotFound])
     async def show(self, request: Request) -> Answer:
         """One event, with its payload and the errors of all its attempts.
 
@@ -57,6 +75,7 @@ class ManageEvents:
         """
         return json_answer(await self._events.one(await self._event(request)))
 
+    @operation("Run a dead or cancelled event again", answers={200: DecidedEvent}, errors=[NotFound])
     async def replay(self, request: Request) -> Answer:
         """Give a dead or cancelled event its attempts back.
 
@@ -65,8 +84,9 @@ class ManageEvents:
         """
         event = await self._event(request)
         await self._events.replay(event)
-        return json_answer({"id": event, "state": "pending"})
+        return json_answer(DecidedEvent(event, "pending"))
 
+    @operation("Give up a pending or dead event", answers={200: DecidedEvent}, errors=[NotFound])
     async def discard(self, request: Request) -> Answer:
         """Give up a pending or dead event.
 
@@ -75,23 +95,24 @@ class ManageEvents:
         """
         event = await self._event(request)
         await self._events.discard(event)
-        return json_answer({"id": event, "state": "cancelled"})
+        return json_answer(DecidedEvent(event, "cancelled"))
 
+    @operation("Run all dead events of a trigger again", answers={200: Replayed}, errors=[NotFound])
     async def replay_all(self, request: Request) -> Answer:
         """Give all dead events of a trigger their attempts back: `{"replayed": 12}`.
 
         Raises:
             NotFound: there is no such trigger.
         """
-        await self._tokens.admin(headers_of(request.scope))
+        await self._tokens.admin(request.scope)
         name = request.path_params["name"]
         if "\0" in name:
             raise NotFound(f"there is no trigger {name!r}")
-        return json_answer({"trigger": name, "replayed": await self._events.replay_all(name)})
+        return json_answer(Replayed(name, await self._events.replay_all(name)))
 
     async def _event(self, request: Request) -> int:
-        await self._tokens.admin(headers_of(request.scope))
-        text = request.path_params["id"]
+        await self._tokens.admin(request.scope)
+        text = request.path_params["event"]
         if not (text.isascii() and text.isdecimal()) or len(text) > _LONGEST_ID:
             raise NotFound(f"there is no event {text!r}", hint="an event's id is a number")
         return int(text)

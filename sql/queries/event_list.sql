@@ -12,7 +12,7 @@ ORDER BY id DESC LIMIT $5
 -- name: one
 -- $1 id
 SELECT id, function, "trigger", source, state, priority, attempt, max_attempts, depth, role, claims, run_at, created_at,
-       node, lease_until, operation, record, old_record, payload, dedup_key, errors
+       node, errors -> -1 ->> 'message' AS reason, lease_until, operation, record, old_record, payload, dedup_key, errors
 FROM aerofn.events WHERE id = $1
 
 -- name: replay
