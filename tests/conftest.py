@@ -45,7 +45,7 @@ class Database:
 
     def settings(self, **overrides: Any) -> Settings:
         """Settings of a service on this database, the environment left out."""
-        return from_env({}, database_url=self.url, **overrides)
+        return from_env({}, **{"database_url": self.url, **overrides})
 
     async def close(self) -> None:
         for connection in self._opened:

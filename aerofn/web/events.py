@@ -13,7 +13,7 @@ from aerofn.web.auth import Tokens
 from aerofn.web.operation import operation
 
 _LONGEST_ID = 18  # digits of a bigint, with room to spare
-Positive = Annotated[int, Meta(ge=1, lt=1 << 63)]
+Positive = Annotated[int, Meta(ge=1, le=(1 << 63) - 1)]
 Text = Annotated[str, Meta(max_length=200, pattern=r"^[^\x00]*$")]
 
 

@@ -27,12 +27,12 @@ async def until(condition):
             await asyncio.sleep(0.05)
 
 
-async def test_a_database_that_is_away_for_a_while(shop, node_of):
+async def test_a_database_that_is_away_for_a_while(shop, server, node_of):
     async with node_of(poll_s=0.2) as node:
-        name = await shop.fetchval("SELECT quote_ident(current_database())")
+        alter = "ALTER DATABASE " + await shop.fetchval("SELECT quote_ident(current_database())")
         before = node.parts.listener.node
         assert (before is not None, await node.readiness()) == (True, [])
-        await shop.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        await server.admin.execute(f"{alter} ALLOW_CONNECTIONS false")
         await shop.execute(CUT)
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(node.application()), base_url="http://aerofn"
@@ -44,7 +44,7 @@ async def test_a_database_that_is_away_for_a_while(shop, node_of):
             await shop.execute(
                 "INSERT INTO orders (product_id, quantity) VALUES (1, 3)"
             )  # its wakeup is lost
-            await shop.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+            await server.admin.execute(f"{alter} ALLOW_CONNECTIONS true")
             await node.records.until(1)
             await until(lambda: _says(client, 200))
         assert node.parts.listener.node not in (None, before)

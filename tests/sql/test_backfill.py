@@ -25,7 +25,8 @@ async def attach(conn, options=""):
 
 async def test_every_row_once_in_chunks_as_if_inserted(conn):
     await attach(conn, ", run_as => 'service_role'")
-    await conn.execute("SET timezone = 'Asia/Tokyo'; CALL aerofn.backfill('trig', chunk => 40)")
+    await conn.execute("SET timezone = 'Asia/Tokyo'")
+    await conn.execute("CALL aerofn.backfill('trig', chunk => 40)")
     rows = await conn.fetch("SELECT operation, role, priority, record FROM aerofn.events")
     assert {(r["operation"], r["role"], r["priority"]) for r in rows} == {("INSERT", "service_role", -1)}
     assert sorted(json.loads(r["record"])["a"] for r in rows) == list(range(1, 251))
@@ -48,9 +49,9 @@ async def test_broken_off_it_goes_on_where_it_was(conn, database):
     other = await database.connect()
     step = "SELECT events, finished FROM aerofn_internal.backfill_step('trig', NULL, 60)"
     assert tuple(await other.fetchrow(step)) == (60, False)
-    async with other.transaction():
-        assert (await other.fetchrow(step))["events"] == 120
-        other.terminate()
+    await other.transaction().start()
+    assert (await other.fetchrow(step))["events"] == 120
+    other.terminate()
     await conn.execute(
         "INSERT INTO t SELECT 999, 'z'"
     )  # has its event from the trigger, and is not backfilled
@@ -92,7 +93,8 @@ async def test_rows_are_read_with_the_callers_rights(conn):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await conn.execute("CALL aerofn.backfill('trig')")
         await conn.execute("RESET ROLE; GRANT SELECT ON t TO backfiller_of_this_test")
-        await conn.execute("SET ROLE backfiller_of_this_test; CALL aerofn.backfill('trig')")
+        await conn.execute("SET ROLE backfiller_of_this_test")
+        await conn.execute("CALL aerofn.backfill('trig')")
     finally:
         await conn.execute(
             "RESET ROLE; DROP OWNED BY backfiller_of_this_test; DROP ROLE backfiller_of_this_test"

@@ -34,6 +34,12 @@ def previous(tmp_path_factory):
     return place
 
 
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory):
+    """Compiled components, for all of them."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @asynccontextmanager
 async def serving(code, url, cache):
     """`aerofn serve` of the code below `code`, until the end of the block."""
@@ -82,14 +88,14 @@ async def prepare(conn):
     await until(conn, "active_version IS NOT NULL FROM aerofn.functions")
 
 
-async def test_old_and_new_nodes_together(previous, empty_database, tmp_path):
+async def test_old_and_new_nodes_together(previous, empty_database, cache):
     url, conn = empty_database.url, await empty_database.connect()
-    async with serving(previous, url, tmp_path):
+    async with serving(previous, url, cache):
         assert await schema(conn) == 5
         await prepare(conn)
         await conn.execute(ORDERS, 5)
         await until(conn, DONE)
-        async with serving(ROOT, url, tmp_path):
+        async with serving(ROOT, url, cache):
             assert await schema(conn) == sql.migrations()[-1].version
             await until(conn, f"{LIVE} = 2")
             await conn.execute(ORDERS, 100)
@@ -105,12 +111,12 @@ async def test_old_and_new_nodes_together(previous, empty_database, tmp_path):
 
 
 async def test_an_old_node_that_restarts_leaves_the_newer_schema_alone_and_works_on_it(
-    previous, empty_database, tmp_path
+    previous, empty_database, cache
 ):
     url, conn = empty_database.url, await empty_database.connect()
-    async with serving(ROOT, url, tmp_path):
+    async with serving(ROOT, url, cache):
         await prepare(conn)
-    async with serving(previous, url, tmp_path):
+    async with serving(previous, url, cache):
         assert await schema(conn) == sql.migrations()[-1].version
         await conn.execute(ORDERS, 20)
         # What fails is retried and dead, what was leased by a lost node is freed: every statement of it works.
