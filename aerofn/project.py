@@ -25,6 +25,7 @@ class Function(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     roles: tuple[str, ...] | None = None
     run_as: str | None = None
     max_concurrency: int | None = None
+    rate_limit: str | None = None
 
 
 class RowTrigger(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

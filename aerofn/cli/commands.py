@@ -131,6 +131,9 @@ def deploy(  # noqa: PLR0917  typer's options are the parameters
         list[str] | None, Option(help="who may invoke it; repeatable", show_default=False)
     ] = None,
     run_as: Annotated[str | None, Option(help="whom it acts as; else its caller", show_default=False)] = None,
+    rate_limit: Annotated[
+        str | None, Option(help="HTTP invocations of each caller, such as 100/minute", show_default=False)
+    ] = None,
     activate: Annotated[bool, Option(help="let it run once it is compiled")] = True,
     wait: Annotated[float, Option(min=0, help="seconds for compiling, without a URL")] = 60.0,
     as_json: AsJson = False,
@@ -142,7 +145,7 @@ def deploy(  # noqa: PLR0917  typer's options are the parameters
     options = deploying.Options(
         timeout_ms=timeout_ms, memory_mb=memory_mb, env=tuple(env or ()), hosts=tuple(host or ()),
         roles=tuple(role or ()),
-        run_as=run_as, activate=activate, max_concurrency=max_concurrency,
+        run_as=run_as, activate=activate, max_concurrency=max_concurrency, rate_limit=rate_limit,
     )  # fmt: skip
     wasm = deploying.component(component)
     if url is not None and database_url is None:

@@ -26,6 +26,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     run_as: str | None = None
     activate: bool = True
     max_concurrency: int | None = None
+    rate_limit: str | None = None
 
 
 def component(file: Path) -> bytes:
@@ -50,6 +51,7 @@ async def over_http(service: Service, name: str, wasm: bytes, options: Options) 
         "timeout_ms": options.timeout_ms,
         "memory_mb": options.memory_mb,
         "max_concurrency": options.max_concurrency,
+        "rate_limit": options.rate_limit,
         "env": ",".join(options.env),
         "hosts": ",".join(options.hosts),
         "roles": ",".join(options.roles),
@@ -71,7 +73,7 @@ async def through_database(
         number = await db.fetchval(
             sql.queries("cli").register, name, wasm, options.timeout_ms, options.memory_mb, options.env,
             options.hosts, options.roles or None, options.run_as, options.activate,
-            options.max_concurrency,
+            options.max_concurrency, options.rate_limit,
         )  # fmt: skip
         return await compiled(db, name, number, seconds)
 

@@ -5,8 +5,9 @@ before has done nothing, and the next request with the key runs; one that dies a
 """
 
 import asyncio
+import contextlib
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import msgspec
@@ -14,7 +15,7 @@ import msgspec
 from aerofn.db.results import Asked, Results, Shown, Taken
 from aerofn.dispatch.invoker import Completed
 from aerofn.dispatch.requests import HttpRequest, Requests
-from aerofn.errors import InProgress, KeyReused, NotFound
+from aerofn.errors import AeroFnError, InProgress, KeyReused, NotFound
 from aerofn.model import Caller, Outcome, Version
 
 _json = msgspec.json.Encoder(order="deterministic")
@@ -46,7 +47,7 @@ class KeptRequests:
             Busy: no room on this node.
         """
         asked = _asked(key, version, caller, request)
-        taken = await self._results.take(asked, self._node(), version.limits.timeout_ms / 1000)
+        taken = await self._take(asked, version.limits.timeout_ms / 1000)
         if taken.state != "taken":
             return _as_before(taken)
         done = False
@@ -83,12 +84,30 @@ class KeptRequests:
             )
         return shown
 
+    async def _take(self, asked: Asked, seconds: float) -> Taken:
+        """Not to be cut off half way: what was taken for a client that left would be held until its lease ends."""
+        task = asyncio.create_task(self._results.take(asked, self._node(), seconds))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            self._behind(self._undo(task))
+            raise
+
+    async def _undo(self, taking: "asyncio.Task[Taken]") -> None:
+        with contextlib.suppress(AeroFnError):
+            taken = await taking
+            if taken.state == "taken":
+                await self._results.give_back(taken)
+
     async def _give_back(self, taken: Taken) -> None:
         """Even when we are being cancelled."""
-        task = asyncio.create_task(self._results.give_back(taken))
+        await asyncio.shield(self._behind(self._results.give_back(taken)))
+
+    def _behind(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        task = asyncio.create_task(work)
         self._giving_back.add(task)
         task.add_done_callback(self._giving_back.discard)
-        await asyncio.shield(task)
+        return task
 
 
 def _as_before(taken: Taken) -> Taken:

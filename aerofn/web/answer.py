@@ -13,6 +13,8 @@ Headers = list[tuple[bytes, bytes]]
 JSON = (b"content-type", b"application/json")
 # Supabase's client tells by it that the platform failed, and not the function.
 _RELAY_ERROR = (b"x-relay-error", b"true")
+# What the service itself says holds now: no cache on the way may say it again, a 404 least of all.
+_NO_STORE = (b"cache-control", b"no-store")
 _json = msgspec.json.Encoder()
 _WITHOUT_LENGTH = frozenset({204, 304})
 _WAIT_AND_RETRY = frozenset({429, 503})
@@ -39,7 +41,7 @@ class Answer:
 
 def json_answer(value: Any, status: int = 200) -> Answer:
     """`value` as JSON; times as ISO 8601."""
-    return Answer(status, _json.encode(value), [JSON])
+    return Answer(status, _json.encode(value), [JSON, _NO_STORE])
 
 
 def error_answer(error: AeroFnError) -> Answer:

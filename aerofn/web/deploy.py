@@ -66,7 +66,7 @@ class Deploy:
 
     @operation(
         "Deploy a version of a function",
-        body=Content("multipart/form-data", FORM),
+        body=Content({"multipart/form-data": FORM}),
         answers={201: Deployed, 202: Deployed},
         errors=[InvalidRequest, DeployError],
     )

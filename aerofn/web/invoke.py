@@ -23,7 +23,7 @@ from aerofn.web.auth import Tokens
 from aerofn.web.client import Presence, address_of, headers_of, read_body
 from aerofn.web.envelope import invocation_id
 from aerofn.web.kept import KeptAnswers, Later
-from aerofn.web.operation import FUNCTION_NAME, Content, Operation
+from aerofn.web.operation import ANYTHING, FUNCTION_NAME, Content, Operation
 from aerofn.web.outcome import error_of
 from aerofn.web.request import http_request
 from aerofn.web.response import answer_to
@@ -31,18 +31,24 @@ from aerofn.web.wishes import wishes_of
 
 METHODS = ("POST", "GET", "PUT", "PATCH", "DELETE")
 _NAME = re.compile(FUNCTION_NAME)
+# And any other: these are what a function reads as JSON, as text, and as bytes.
+_BODY = Content({
+    "application/json": {},
+    "text/plain": {"type": "string"},
+    "application/octet-stream": {"type": "string", "format": "binary"},
+})  # fmt: skip
 _BODYLESS = frozenset({"GET", "DELETE"})
 
 
 def _operation(method: str) -> Operation:
     return Operation(
         "Invoke a function",
-        answers={200: Content("*/*"), 202: Later},
+        answers={200: ANYTHING, 202: Later},
         errors=[NotFound, InProgress, KeyReused, DeployError, InvalidRequest, InvocationTimeout, Cancelled],
-        body=None if method in _BODYLESS else Content("*/*"),
+        body=None if method in _BODYLESS else _BODY,
         headers={
             "idempotency-key": {"type": "string", "pattern": "^[!-~]{1,255}$"},
-            "prefer": {"type": "string", "enum": ["respond-async"]},
+            "prefer": {"type": "string", "description": "respond-async: answer 202, and the rest later"},
         },
         who="caller",
         description="The function may answer with any status from 200 to 599, any headers and any body.",

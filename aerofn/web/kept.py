@@ -17,7 +17,7 @@ from aerofn.web.answer import Answer, json_answer
 from aerofn.web.auth import Tokens
 from aerofn.web.client import Presence, address_of, headers_of
 from aerofn.web.envelope import INVOCATION_ID, invocation_id
-from aerofn.web.operation import Content, operation
+from aerofn.web.operation import ANYTHING, operation
 from aerofn.web.outcome import error_of_event
 from aerofn.web.response import answer_to
 from aerofn.web.wishes import Wishes
@@ -68,7 +68,7 @@ class KeptAnswers:
 
     @operation(
         "Read the answer to a request sent with Prefer: respond-async",
-        answers={200: Content("*/*"), 202: Later},
+        answers={200: ANYTHING, 202: Later},
         errors=[NotFound, InvocationTimeout],
         who="caller",
     )

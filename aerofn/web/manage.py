@@ -16,8 +16,8 @@ from aerofn.web.operation import operation
 _MOST_BYTES = 64 * 1024
 
 
-# The registry's numbers are PostgreSQL integers.
-Number = Annotated[int, msgspec.Meta(ge=1, le=(1 << 31) - 1)]
+# The registry's numbers are PostgreSQL integers. In JSON 3 and 3.0 are the same number.
+Number = Annotated[float, msgspec.Meta(ge=1, le=(1 << 31) - 1, multiple_of=1)]
 
 
 class Activation(msgspec.Struct, forbid_unknown_fields=True):
@@ -86,7 +86,7 @@ class Manage:
         name = await self._admitted(request)
         body = await read_body(request.receive, headers_of(request.scope), _MOST_BYTES)
         try:
-            number = msgspec.json.decode(body, type=Activation).version
+            number = int(msgspec.json.decode(body, type=Activation).version)
         except (msgspec.MsgspecError, RecursionError) as error:
             raise InvalidRequest(
                 "the body names no version", detail=str(error), hint='send {"version": 3}'

@@ -54,7 +54,7 @@ class Document:
         self._routes = routes
         self._text: bytes | None = None
 
-    @operation("This document", answers={200: Content(JSON_TYPE, {"type": "object"})}, who="anybody")
+    @operation("This document", answers={200: Content({JSON_TYPE: {"type": "object"}})}, who="anybody")
     async def show(self, request: Request) -> Answer:
         """OpenAPI 3.1."""
         if self._text is None:
@@ -122,7 +122,7 @@ class _Schemas:
     def content(self, kind: Any) -> dict[str, Any]:
         """A body's `content`."""
         if isinstance(kind, Content):
-            return {kind.media_type: {"schema": dict(kind.schema)}}
+            return {media_type: {"schema": schema} for media_type, schema in kind.schemas.items()}
         return {JSON_TYPE: {"schema": self.of(kind)}}
 
 

@@ -20,10 +20,12 @@ JSON_TYPE = "application/json"
 
 @dataclass(frozen=True)
 class Content:
-    """A body that is not JSON, or not only: its media type, and its JSON schema if it has one."""
+    """A body that is not JSON, or not only: by media type, its JSON schema."""
 
-    media_type: str
-    schema: Mapping[str, Any] = field(default_factory=dict)
+    schemas: Mapping[str, Mapping[str, Any]]
+
+
+ANYTHING = Content({"*/*": {}})
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,9 @@ class Probes:
             raise _not_ready(reasons)
         return json_answer(Health("ready"))
 
-    @operation("Prometheus' metrics", answers={200: Content("text/plain", {"type": "string"})}, who="anybody")
+    @operation(
+        "Prometheus' metrics", answers={200: Content({"text/plain": {"type": "string"}})}, who="anybody"
+    )
     async def metrics(self, request: Request) -> Answer:
         """Prometheus' text."""
         body, content_type = self._metrics()

@@ -9,6 +9,7 @@ SELECT pg_advisory_xact_lock(hashtextextended('aerofn apply', 0))
 SELECT DISTINCT ON (v.function) v.function AS name, v.author AS by, json_build_object(
          'component', v.digest, 'timeout_ms', v.timeout_ms, 'memory_mb', v.memory_mb, 'env', v.env,
          'hosts', v.hosts, 'roles', v.roles, 'run_as', v.run_as, 'max_concurrency', v.max_concurrency,
+         'rate_limit', v.rate_limit,
          'version', CASE WHEN v.active OR v.status = 'compiling' THEN 'newest' WHEN v.status = 'failed' THEN 'failed'
                          ELSE format('rolled back from %s', v.version) END) AS options
 FROM aerofn.versions v ORDER BY v.function, v.version DESC
@@ -29,9 +30,9 @@ SELECT coalesce((SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JO
 -- $1 name, $2 component, $3 options
 SELECT aerofn.register_function(
   name => $1, wasm => $2, timeout_ms => o.timeout_ms, memory_mb => o.memory_mb, env => o.env, hosts => o.hosts,
-  roles => o.roles, run_as => o.run_as, max_concurrency => o.max_concurrency)
+  roles => o.roles, run_as => o.run_as, max_concurrency => o.max_concurrency, rate_limit => o.rate_limit)
 FROM jsonb_to_record($3) o (timeout_ms int, memory_mb int, env text[], hosts text[], roles text[], run_as text,
-                            max_concurrency int)
+                            max_concurrency int, rate_limit text)
 
 -- name: activate
 -- $1 function, $2 version: which had been rolled back from; one that is still compiling becomes active by itself

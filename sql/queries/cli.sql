@@ -13,10 +13,11 @@ WHERE ($1::text IS NULL OR function = $1) AND ($2::text IS NULL OR status = $2)
 ORDER BY "timestamp" DESC LIMIT $3
 
 -- name: register
--- $1 name, $2 component, $3 timeout, $4 memory, $5 env, $6 hosts, $7 roles, $8 run_as, $9 activate, $10 cap
+-- $1 name, $2 component, $3 timeout, $4 memory, $5 env, $6 hosts, $7 roles, $8 run_as, $9 activate, $10 cap,
+-- $11 rate
 SELECT aerofn.register_function(
   name => $1, wasm => $2, timeout_ms => $3, memory_mb => $4, env => $5, hosts => $6, roles => $7, run_as => $8,
-  activate => $9, max_concurrency => $10)
+  activate => $9, max_concurrency => $10, rate_limit => $11)
 
 -- name: version
 -- $1 function, $2 number

@@ -288,6 +288,15 @@ async def test_the_function_sees_the_same_request_later(clients):
     assert later == now
 
 
+async def test_a_body_that_postgresql_could_not_hold_as_text_gets_there(clients):
+    body = (
+        b'{"do":"raw","value":["a\\u0000b","\\ud83d\\ude00","\xf0\x9f\x98\x80",1e400,12345678901234567890]}'
+    )
+    headers = {**LATER, "content-type": "application/json"}
+    answer = await result_of(clients[0], await clients[0].post(URL, content=body, headers=headers))
+    assert answer.json()[:3] == ["a\0b", "😀", "😀"]
+
+
 async def test_what_never_writes_has_a_result_too(clients):
     value = {"statusCode": 201, "headers": {"x-a": "b"}, "body": {"n": 1}}
     accepted = await clients[0].post(URL, json={"do": "raw", "value": value}, headers=LATER)

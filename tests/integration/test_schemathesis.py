@@ -15,8 +15,7 @@ CONFIG = Path(__file__).with_name("schemathesis.toml")
 async def test_schemathesis_finds_nothing(node_of, conn, probe, tmp_path):
     options = {"jwt_secret": SECRET, "port": 0, "forgery_rate": "1000000/second"}
     async with node_of(**options) as node, served(node) as client:
-        for name in ("probe", "other"):
-            assert (await deploy(client, name, probe)).status_code == 201
+        assert (await deploy(client, "probe", probe)).status_code == 201
         authorization = bearer("service_role", sub="dev")["authorization"]
         child = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIG), "run", "--checks", "all",
@@ -25,6 +24,5 @@ async def test_schemathesis_finds_nothing(node_of, conn, probe, tmp_path):
         )  # fmt: skip
         said, _ = await asyncio.wait_for(child.communicate(), 240)
         assert child.returncode == 0, said.decode()
-        # It did call them, and functions did run.
-        assert len([r for r in node.records.all if r.status == "success"]) > 20
-        assert b"12 selected" in said or b"selected" in said, said.decode()
+        # It did call them, and the function did run.
+        assert len([r for r in node.records.all if r.status == "success"]) > 100, said.decode()

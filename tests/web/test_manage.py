@@ -56,6 +56,7 @@ async def test_activate(web: Web, client: httpx.AsyncClient) -> None:
 @pytest.mark.parametrize(
     "body",
     [b"", b"{", b"2", b"{}", b'{"version": "2"}', b'{"version": 0}', b'{"version": 2147483648}', b'{"version": 1.5}',
+     b'{"version": true}',
      b'{"version": 2, "force": true}', b"[" * 9999, b'{"version": null}'],
 )  # fmt: skip
 async def test_activate_needs_a_version(web: Web, client: httpx.AsyncClient, body: bytes) -> None:

@@ -36,6 +36,7 @@ def shaped(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
     assert (answer.status_code, body["code"]) == (status, code), answer.text
     assert list(body) == ["code", "message", "detail", "hint"]
     assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["cache-control"] == "no-store"
     assert len(answer.headers["x-aerofn-invocation-id"]) == 36
     assert answer.headers["access-control-allow-origin"] == "*"
     return body
