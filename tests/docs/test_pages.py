@@ -33,7 +33,7 @@ async def test_the_hello_example_and_the_http_page(empty_database, tmp_path):
         assert '"status":"ready"' in said
         greeting = json.loads(said[said.index('{"message"') :])
         assert greeting | {"at": ""} == json.loads(answer.text) | {"at": ""}
-        invoke, once, later, deploy = blocks(ROOT / "docs" / "http-api.md")
+        invoke, once, later, deploy, _client = blocks(ROOT / "docs" / "http-api.md")
         assert json.loads(await reader.run(invoke.text))["caller"] == {"role": "service_role", "sub": "ada"}
         assert await reader.run(once.text) == await reader.run(once.text)
         assert json.loads(await reader.run(later.text))["caller"] == {"role": "service_role", "sub": "ada"}

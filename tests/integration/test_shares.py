@@ -77,3 +77,13 @@ async def test_what_is_no_rate_is_refused(start, probe, rate):
         answer = await deploy(client, "other", probe, rate_limit=rate)
         assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
         assert "100/minute" in answer.json()["hint"]
+
+
+@pytest.mark.parametrize(("trusted", "second"), [("127.0.0.0/8", 200), ("", 429)])
+async def test_a_proxys_word_counts_if_it_is_trusted(start, trusted, second):
+    async with start({"rate_limit": "1/hour"}, trusted_proxies=trusted) as client:
+        statuses = [
+            (await client.post(URL, json=ONE, headers={"x-forwarded-for": address})).status_code
+            for address in ("192.0.2.1", "192.0.2.2", "192.0.2.2")
+        ]
+        assert statuses == [200, second, 429]
