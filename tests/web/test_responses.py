@@ -193,10 +193,19 @@ async def test_a_page_of_a_function_is_not_of_the_dashboards_origin(
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-@pytest.mark.parametrize("name", ["Clear-Site-Data", "Strict-Transport-Security", "Service-Worker-Allowed"])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("Clear-Site-Data", "*"),
+        ("Strict-Transport-Security", "max-age=1"),
+        ("Service-Worker-Allowed", "/"),
+        ("Set-Cookie", "aerofn_session=x; Path=/"),
+        ("Set-Cookie", ["a=b", " __Host-AeroFn=x"]),
+    ],
+)
 async def test_a_function_does_not_speak_for_the_origin(
-    web: Web, client: httpx.AsyncClient, name: str
+    web: Web, client: httpx.AsyncClient, name: str, value: Any
 ) -> None:
-    web.requests.reply = ended(json.dumps({"statusCode": 200, "headers": {name: "*"}}).encode())
+    web.requests.reply = ended(json.dumps({"statusCode": 200, "headers": {name: value}}).encode())
     answer = await client.get("/functions/v1/hello")
     assert (answer.status_code, answer.json()["code"]) == (500, "invalid_response")
