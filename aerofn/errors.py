@@ -42,6 +42,7 @@ class AeroFnError(Exception):
         detail: the facts behind it, if any.
         hint: what the user can do next.
         code: overrides the class's stable code with a more precise one.
+        retry_after: seconds to wait, where a retry can help.
     """
 
     code: str = "internal_error"
@@ -49,12 +50,19 @@ class AeroFnError(Exception):
     retryable: ClassVar[bool] = False
 
     def __init__(
-        self, message: str, *, detail: str | None = None, hint: str | None = None, code: str | None = None
+        self,
+        message: str,
+        *,
+        detail: str | None = None,
+        hint: str | None = None,
+        code: str | None = None,
+        retry_after: int = 1,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.detail = detail
         self.hint = hint
+        self.retry_after = retry_after
         if code is not None:
             self.code = code
 
@@ -125,17 +133,11 @@ class PayloadTooLarge(RequestError):
 
 
 class RateLimited(RequestError):
-    """Too many requests from this caller; `retry_after` is in seconds."""
+    """Too many requests from this caller."""
 
     code = "rate_limited"
     status = 429
     retryable = True
-
-    def __init__(
-        self, message: str, *, retry_after: int = 1, hint: str | None = None, code: str | None = None
-    ) -> None:
-        super().__init__(message, hint=hint, code=code)
-        self.retry_after = retry_after
 
 
 class KeysUnavailable(RequestError):
@@ -147,15 +149,11 @@ class KeysUnavailable(RequestError):
 
 
 class Busy(RequestError):
-    """The node's queue is full; `retry_after` is in seconds."""
+    """The node's queue is full."""
 
     code = "busy"
     status = 503
     retryable = True
-
-    def __init__(self, message: str, *, retry_after: int = 1, hint: str | None = None) -> None:
-        super().__init__(message, hint=hint)
-        self.retry_after = retry_after
 
 
 class DeployError(AeroFnError):

@@ -1,12 +1,11 @@
 """An answer to an HTTP request, ready to be sent."""
 
-import math
 from typing import Any
 
 import msgspec
 from starlette.types import Send
 
-from aerofn.errors import AeroFnError, Busy, HostError, RateLimited
+from aerofn.errors import AeroFnError, HostError
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -48,8 +47,7 @@ def error_answer(error: AeroFnError) -> Answer:
     """An error as clients see it, with the headers that go with its status."""
     answer = json_answer(error.body(), error.status)
     if error.status in _WAIT_AND_RETRY:
-        seconds = error.retry_after if isinstance(error, Busy | RateLimited) else 1
-        answer.headers.append((b"retry-after", b"%d" % math.ceil(seconds)))
+        answer.headers.append((b"retry-after", b"%d" % error.retry_after))
     if error.status == 503 or isinstance(error, HostError):
         answer.headers.append(_RELAY_ERROR)
     elif error.status == 401:
