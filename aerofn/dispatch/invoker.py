@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-import uuid
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -14,7 +13,7 @@ from aerofn.db.events import Lease
 from aerofn.db.results import Kept, Taken
 from aerofn.dispatch.contract import Hosts, RecordSink, Registry, Sandbox
 from aerofn.errors import AeroFnError, DatabaseUnavailable, HostError, LeaseLost, QueryError
-from aerofn.model import Caller, GuestError, Outcome, Record, Run, Usage, Version
+from aerofn.model import Caller, GuestError, Outcome, Record, Run, Usage, Version, random_id
 
 log = structlog.get_logger(__name__)
 _LEAST_COMMIT_S = 1.0
@@ -38,7 +37,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     taken: Taken | None = None
     attempt: int = 1
     depth: int = 0
-    id: str = msgspec.field(default_factory=lambda: str(uuid.uuid4()))
+    id: str = msgspec.field(default_factory=random_id)
 
 
 class Completed(msgspec.Struct, frozen=True):
@@ -90,7 +89,11 @@ class Invoker:
         run = Run(Outcome.CANCELLED, None, GuestError("cancelled"), _NOTHING_USED)
         try:
             run = await self._sandbox.run(component, call.payload, host, version.limits)
-            run = host.redacted(await self._settle(call, run, host, started))
+            if run.outcome is Outcome.FUNCTION_ERROR:
+                await host.rollback()
+            elif run.outcome is Outcome.SUCCESS:
+                run = await self._settle(call, run, host, started)
+            run = host.redacted(run)
         finally:
             host.abandon()  # does nothing once settled
             record = _record(call, caller, run, host, (time.perf_counter() - started) * 1000)
@@ -98,12 +101,10 @@ class Invoker:
         return Completed(run, record, host.failure)
 
     async def _settle(self, call: Call, run: Run, host: Any, started: float) -> Run:
-        """Commit what a success wrote, undo what anything else wrote; the run as it then is."""
-        if run.outcome is not Outcome.SUCCESS:
-            if run.outcome is Outcome.FUNCTION_ERROR:
-                await host.rollback()
-            return run
+        """Commit what a success wrote; the run as it then is."""
         kept = _kept(call, run)
+        if kept is None and call.lease is None and not host.wrote:
+            return run
         left = call.version.limits.timeout_ms / 1000 - (time.perf_counter() - started)
         try:
             async with asyncio.timeout(max(left, _LEAST_COMMIT_S)):

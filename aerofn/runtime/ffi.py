@@ -14,7 +14,7 @@ back. So each has exactly one owner, written beside the function that makes it:
     store_context                         the store          with it (never released on its own)
     wasi_config_new                       the store, once    with it: context_set_wasi consumes it
                                           set
-    instantiate_async, func_call_async    Fiber              future_delete, never during a poll
+    instantiate_async, func_call_async    Fiber              future_delete or future_free, never during a poll
     byte_vec_new (into a value)           that value         val_delete, or the guest call that takes it
     val_new                               the outer value    with it (an option's or result's payload)
     arguments of a host callback          wasmtime           with the callback's return
@@ -162,7 +162,8 @@ func_call_async = _quick(
     c_void_p, c_void_p, c_void_p, c_void_p, c_size_t, c_void_p, c_size_t, c_void_p,
 )  # fmt: skip
 future_poll = _slow("wasmtime_call_future_poll", c_bool, c_void_p)
-future_delete = _slow("wasmtime_call_future_delete", None, c_void_p)
+future_delete = _slow("wasmtime_call_future_delete", None, c_void_p)  # unwinds a guest that still runs
+future_free = _quick("wasmtime_call_future_delete", None, c_void_p)  # of one that has ended
 
 # --- values and errors --------------------------------------------------------------------------------
 byte_vec_new = _quick("wasm_byte_vec_new", None, c_void_p, c_size_t, c_char_p)

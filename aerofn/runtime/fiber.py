@@ -125,7 +125,8 @@ class Fiber:
             self.cpu_ns += spent
             if not done:
                 return False
-            self._drop_future()
+            ffi.future_free(self._future)
+            self._future = None
             if self._next_phase():
                 self.finished = True
                 return True

@@ -14,7 +14,7 @@ class Ticker:
         self._advance = advance
         self._seconds = slice_ms / 1000
         self._touched = False
-        self._parked = True
+        self._parked = False
         self._wake = threading.Event()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="aerofn-ticker", daemon=True)

@@ -3,7 +3,6 @@
 Plain ASGI, and the only layer between the server and the routes: an invocation passes here.
 """
 
-import uuid
 from http import HTTPStatus
 
 import structlog
@@ -11,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from aerofn.errors import AeroFnError
+from aerofn.model import random_id
 from aerofn.web import cors
 from aerofn.web.answer import Answer, error_answer, json_answer
 from aerofn.web.client import ClientGone
@@ -37,7 +37,7 @@ class Envelope:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        scope[_SCOPE_KEY] = str(uuid.uuid4())
+        scope[_SCOPE_KEY] = random_id()
         sealing = _Sealing(send, scope[_SCOPE_KEY])
         try:
             if scope["method"] == "OPTIONS":
