@@ -112,7 +112,7 @@ async def test_killed_while_a_request_left_for_after_the_commit_is_under_way(sho
         sent = {"url": far.url("/together?2"), "method": "POST", "headers": {"idempotency-key": "k1"}}
         kept = json.dumps([{"key": "k1", "method": "POST", "host": "127.0.0.1", "request": sent}])
         async with serving(database.url, tmp_path, AEROFN_EGRESS_ALLOW="127.0.0.0/8") as child:
-            await until(shop, "active_version = 2 FROM aerofn.functions")
+            await until(shop, "active_version = 2 FROM aerofn.functions", 60)
             await shop.execute("SELECT aerofn_internal.store_fetches(1, 'anon', '{}', 0, $1)", kept)
             async with asyncio.timeout(20):
                 while not far.asked:
