@@ -16,7 +16,8 @@ from aerofn.bridge.session import Deferred, Reply
 from aerofn.errors import FetchError
 
 _MOST_AT_ONCE = 32
-_TOGETHER = 4  # times the most of one answer
+_TOGETHER = 4  # times the most of one body
+_MARGIN = 1 << 20
 _KEY_HEADER = "idempotency-key"
 _json = msgspec.json.Encoder()
 _sent = msgspec.json.Decoder(Sent | list[Sent])
@@ -59,24 +60,30 @@ class Outgoing:
     async def ask(self, text: str) -> Reply:
         """What `http-fetch` answers: one request's answer or error, or a list of them for a list."""
         try:
-            sent = _sent.decode(text)
+            sent = self._decoded(text)
+            made = await (self._one(sent) if isinstance(sent, Sent) else self._all(sent))
+            return True, _json.encode(made)
+        except FetchError as error:
+            return False, _json.encode(_report(error))
+
+    def _decoded(self, text: str) -> Sent | list[Sent]:
+        if len(text) > _TOGETHER * self._egress.most_bytes + _MARGIN:
+            raise FetchError("the requests are too large together", code="request_too_large")
+        try:
+            sent: Sent | list[Sent] = _sent.decode(text)
         except (msgspec.MsgspecError, RecursionError) as error:
-            refused = FetchError(
+            raise FetchError(
                 "the request is not as the host expects it", detail=str(error), code="invalid_request"
-            )
-            return False, _json.encode(_report(refused))
-        if isinstance(sent, Sent):
-            try:
-                return True, _json.encode(await self._one(sent))
-            except FetchError as error:
-                return False, _json.encode(_report(error))
-        if len(sent) > _MOST_AT_ONCE:
-            refused = FetchError(f"more than {_MOST_AT_ONCE} requests at once", code="too_many_fetches")
-            return False, _json.encode(_report(refused))
+            ) from None
+        if isinstance(sent, list) and len(sent) > _MOST_AT_ONCE:
+            raise FetchError(f"more than {_MOST_AT_ONCE} requests at once", code="too_many_fetches")
+        return sent
+
+    async def _all(self, sent: list[Sent]) -> list[dict[str, Any]]:
         together = Budget(_TOGETHER * self._egress.most_bytes)
         async with asyncio.TaskGroup() as group:
             asked = [group.create_task(self._settled(one, together)) for one in sent]
-        return True, _json.encode([task.result() for task in asked])
+        return [task.result() for task in asked]
 
     async def _settled(self, sent: Sent, together: Budget) -> dict[str, Any]:
         try:

@@ -37,6 +37,7 @@ class FarSide:
     open: int = 0
     most_open: int = 0
     connections: int = 0
+    connected: int = 0
     statuses: list[int] = field(default_factory=list)
     released: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -45,6 +46,7 @@ class FarSide:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self.connected += 1
         number = self.connections
         try:
             while asked := await _read(reader, number):
@@ -59,6 +61,7 @@ class FarSide:
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:
+            self.connected -= 1
             writer.close()
 
     async def _behave(self, asked: Asked, writer: asyncio.StreamWriter) -> None:

@@ -18,6 +18,7 @@ from aerofn.bridge.egress.addresses import Addresses
 from aerofn.bridge.egress.body import Budget
 from aerofn.bridge.egress.egress import Caps, Egress
 from aerofn.bridge.egress.request import Sent
+from aerofn.bridge.egress.warm import WarmConnections
 from aerofn.errors import FetchError
 
 from .asking import Out
@@ -252,6 +253,41 @@ async def test_one_function_has_its_share_only(far):
         task.cancel()
     await asyncio.gather(*asked, return_exceptions=True)
     await egress.close()
+
+
+async def test_connections_that_nobody_uses_are_bounded(far, monkeypatch):
+    real = socket.getaddrinfo
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda _host, *more, **options: real("127.0.0.1", *more, **options)
+    )
+    egress = Egress(Addresses(["127.0.0.0/8"]), Caps(seconds=20, per_node=3))
+    out = Out(egress, far, *(f"h{n}.example:{far.port}" for n in range(20)))
+    for _ in range(2):
+        for n in range(20):
+            assert (await out("/status?200", host=f"h{n}.example", function=n % 4)).status == 200
+    async with asyncio.timeout(10):
+        while far.connected > 3:
+            await asyncio.sleep(0.01)
+    for _ in range(3):
+        await out("/status?200", host="h0.example", function=0)
+    used = [asked.connection for asked in far.asked[-3:]]
+    assert len(set(used)) == 1  # those that are kept are still used again
+    await egress.close()
+
+
+def test_warm_connections_are_counted_by_where_they_lead():
+    now = 0.0
+    warm = WarmConnections(2, 10, clock=lambda: now)
+    assert [warm.begin("a"), warm.begin("a"), warm.begin("b")] == [True, True, False]
+    warm.end("a")
+    warm.end("a")
+    assert [warm.begin("b"), warm.begin("a")] == [False, True]
+    now = 9.0
+    warm.end("a")
+    now = 11.0
+    assert not warm.begin("b")  # a was used two seconds ago
+    now = 20.0  # both of a's are closed by now
+    assert [warm.begin("b"), warm.begin("b"), warm.begin("b")] == [True, True, False]
 
 
 async def test_a_certificate_that_nobody_vouches_for(egress, tmp_path):

@@ -187,8 +187,8 @@ async def test_a_name_that_is_bound_anew_is_judged_anew(far, names, monkeypatch)
     egress = Egress(Addresses(["127.0.0.2/32"]), Caps(seconds=10))
     out = Out(egress, far, f"rebind.example:{far.port}")
     assert await out.refused("/", host="rebind.example") == "connect_failed"  # nobody listens there
-    outlet = egress._outlets._sessions[1]
-    outlet.session.connector.clear_dns_cache()
+    outlet, _ = egress._outlets._outlets[1]
+    outlet._lasting.connector.clear_dns_cache()
     assert await out.refused("/", host="rebind.example") == "egress_denied"
     assert far.connections == 0
     await egress.close()

@@ -15,7 +15,7 @@ from yarl import URL
 from aerofn.bridge.egress import body
 from aerofn.bridge.egress.addresses import Addresses, AddressRefused
 from aerofn.bridge.egress.grants import Grants
-from aerofn.bridge.egress.outlet import Outlets
+from aerofn.bridge.egress.outlet import Outlet, Outlets
 from aerofn.bridge.egress.request import Request, Sent, url_of
 from aerofn.errors import FetchError
 
@@ -113,20 +113,16 @@ class Egress:
         if sent.timeout_ms is not None:
             seconds = min(seconds, max(0.0, sent.timeout_ms / 1000))
         try:
-            async with asyncio.timeout(seconds), self._outlets.session(function) as session:
-                return await self._follow(session, grants, request, take)
+            async with asyncio.timeout(seconds), self._outlets.place(function) as outlet:
+                return await self._follow(outlet, grants, request, take)
         except TimeoutError:
             raise FetchError(f"no whole answer within {seconds:g} s", code="fetch_timeout") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise _told(error, request.url) from error
 
-    async def _follow(
-        self, session: aiohttp.ClientSession, grants: Grants, request: Request, take: Take[T]
-    ) -> T:
+    async def _follow(self, outlet: Outlet, grants: Grants, request: Request, take: Take[T]) -> T:
         for hop in range(_MOST_REDIRECTS + 1):
-            async with session.request(
-                request.method, request.url, headers=request.headers, data=request.body, allow_redirects=False
-            ) as response:
+            async with outlet.answer(request) as response:
                 onward = _onward(request, response)
                 if onward is None:
                     return await take(response, request, hop > 0)
