@@ -1,5 +1,7 @@
 """`/manage/v1/secrets`: list, set and remove. For the admin role; no answer ever holds a value."""
 
+import re
+
 import msgspec
 from starlette.requests import Request
 
@@ -10,6 +12,7 @@ from aerofn.web.auth import Tokens
 from aerofn.web.client import headers_of, read_body
 from aerofn.web.operation import operation
 
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _MOST_BYTES = 128 * 1024
 
 
@@ -48,7 +51,12 @@ class SecretRoutes:
             Conflict: this node has no key to seal it with.
         """
         caller = await self._tokens.admin(request.scope)
-        name = request.path_params["secret"]
+        name = _name(request)
+        if name is None:
+            raise InvalidRequest(
+                "a secret cannot have this name",
+                hint='a letter or "_", then up to 127 letters, digits or "_": STRIPE_KEY',
+            )
         body = await read_body(request.receive, headers_of(request.scope), _MOST_BYTES)
         try:
             value = msgspec.json.decode(body, type=Setting).value
@@ -65,5 +73,14 @@ class SecretRoutes:
             NotFound: there is none of that name.
         """
         await self._tokens.admin(request.scope)
-        await self._secrets.drop(request.path_params["secret"])
+        name = _name(request)
+        if name is None:
+            raise NotFound("there is no secret of this name")
+        await self._secrets.drop(name)
         return Answer(204, b"", [])
+
+
+def _name(request: Request) -> str | None:
+    """The name in the path, if a secret can have it."""
+    name: str = request.path_params["secret"]
+    return name if _NAME.fullmatch(name) else None

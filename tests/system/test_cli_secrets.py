@@ -90,6 +90,8 @@ async def test_over_http(keyed, database, tmp_path):
             (("PUT", "/secrets/A", r'{"value": "\ud800 half of a pair"}'), 400),
             (("GET", "/secrets/HOOK"), 405),
             (("DELETE", "/secrets/NOTHING"), 404),
+            (("DELETE", "/secrets/%00"), 404),
+            (("PUT", "/secrets/%00", f'{{"value": "{VALUE}"}}'), 400),
             (("DELETE", "/secrets/HOOK"), 204),
         ):
             status, body = await curl(*arguments)
