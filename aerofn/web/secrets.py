@@ -1,6 +1,7 @@
 """`/manage/v1/secrets`: list, set and remove. For the admin role; no answer ever holds a value."""
 
 import re
+from typing import Annotated
 
 import msgspec
 from starlette.requests import Request
@@ -19,7 +20,7 @@ _MOST_BYTES = 128 * 1024
 class Setting(msgspec.Struct, forbid_unknown_fields=True):
     """What a secret is set to."""
 
-    value: str
+    value: Annotated[str, msgspec.Meta(min_length=8, max_length=16384)]
 
 
 class IsSet(msgspec.Struct):
@@ -61,7 +62,10 @@ class SecretRoutes:
         try:
             value = msgspec.json.decode(body, type=Setting).value
         except (msgspec.MsgspecError, RecursionError):
-            raise InvalidRequest("the body has no value", hint='send {"value": "…"} as JSON') from None
+            raise InvalidRequest(
+                "the body has no value that can be a secret",
+                hint='send {"value": "…"} as JSON; a secret has 8 to 16384 bytes',
+            ) from None
         fingerprint = await self._secrets.set(name, value, caller.subject or caller.role)
         return json_answer(IsSet(name, fingerprint))
 
