@@ -134,6 +134,14 @@ async def database(server: Server, template: str) -> AsyncIterator[Database]:
         yield database
 
 
+@pytest_asyncio.fixture(scope="module")
+async def module_database(server: Server, template: str) -> AsyncIterator[Database]:
+    """A database with AeroFn's schema for tests that leave nothing in it."""
+    async with _lent(server, await server.create(template)) as database:
+        await _restore_database_grants(await database.connect())
+        yield database
+
+
 @pytest_asyncio.fixture
 async def empty_database(server: Server) -> AsyncIterator[Database]:
     """A database with nothing in it."""

@@ -31,6 +31,11 @@ _PARAMETER = re.compile(r"\$\d")
 _STATEMENT, _EXPRESSION = 0, 2  # how PL/pgSQL parses a part; beyond these are the kinds of assignment
 
 
+def _example(filled_in: re.Match[str]) -> str:
+    """What may stand there: a whole query for {query}, else a name."""
+    return "SELECT 1" if filled_in[0] == "{query}" else "filled_in"
+
+
 class _Names(Visitor):
     """Relations without a schema, and the names that a statement itself introduces."""
 
@@ -71,7 +76,7 @@ def check_file(root: Path, path: Path) -> list[str]:
 def check_query(text: str) -> Iterator[str]:
     """What is wrong with a named statement."""
     try:
-        statements = parse_sql(_FILLED_IN.sub("filled_in", text))
+        statements = parse_sql(_FILLED_IN.sub(_example, text))
     except ParseError as error:
         yield f"does not parse: {error}"
         return

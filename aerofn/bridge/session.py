@@ -176,7 +176,7 @@ class Session:
             committed = not connection.is_in_transaction()  # then it was the reset that failed
             self._discard()
             if not committed:
-                raise _refused(error) from error
+                raise refused(error) from error
         else:
             self._give_back()
 
@@ -263,11 +263,8 @@ class Session:
 
     def _beginning(self) -> str:
         caller, depth = self._caller, self._depth
-        document = {"role": caller.role, "claims": caller.claims, "depth": depth}
         raw = literal(_json.encode(caller.claims).decode()) if self._door.postgrest_claims else "NULL"
-        return _Q.begin.format(
-            doc=literal(_json.encode(document).decode()), depth=depth, postgrest_claims=raw
-        )
+        return _Q.begin.format(doc=literal(document(caller, depth)), depth=depth, postgrest_claims=raw)
 
     async def _learn(self, connection: Connection, text: str, verdict: Verdict) -> list[Parameter]:
         """The types of the statement's parameters, asked for once per text and role."""
@@ -346,6 +343,11 @@ def _keeping(lease: Lease | None, kept: Kept) -> str:
     return _Q.keep.format(result=literal(kept.result or ""), token=kept.token, **values)
 
 
+def document(caller: Caller, depth: int) -> str:
+    """What is signed inside PostgreSQL when an invocation begins."""
+    return _json.encode({"role": caller.role, "claims": caller.claims, "depth": depth}).decode()
+
+
 def quoted(name: str) -> str:
     """An SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
@@ -359,7 +361,8 @@ def literal(text: str) -> str:
     return "E'" + json.dumps(text)[1:-1].replace("'", "''") + "'"
 
 
-def _refused(error: asyncpg.PostgresError) -> AeroFnError:
+def refused(error: asyncpg.PostgresError) -> AeroFnError:
+    """What a refused commit is for whoever asked for it."""
     if error.sqlstate == _LEASE_LOST:
         return LeaseLost("the event or request is run by another node now")
     return QueryError(_fields(error))

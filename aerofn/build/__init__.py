@@ -1,19 +1,26 @@
-"""From an author's source to a component: JavaScript today, and checks of components made elsewhere.
+"""From an author's source to a component, and checks of components made elsewhere.
 
 `build()` is all that the layers above need: it chooses the language by the file's extension.
 """
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+from aerofn.build import c, component, javascript, python
 from aerofn.build.built import Built, silent
-from aerofn.build.javascript import EXTENSIONS as JAVASCRIPT
-from aerofn.build.javascript import build_javascript
 from aerofn.errors import InvalidRequest
 
-__all__ = ["Built", "build", "build_javascript"]
+__all__ = ["ENGINES", "EXTENSIONS", "Built", "build", "output_of"]
 
-SUPPORTED = ", ".join(sorted(JAVASCRIPT))
+ENGINES = javascript.ENGINES
+_BUILDERS: dict[str, Callable[..., Built]] = {
+    **dict.fromkeys(javascript.EXTENSIONS, javascript.build_javascript),
+    **dict.fromkeys(python.EXTENSIONS, python.build_python),
+    **dict.fromkeys(c.EXTENSIONS, c.build_c),
+    **dict.fromkeys(component.EXTENSIONS, component.build_component),
+}
+EXTENSIONS = frozenset(_BUILDERS)
 
 
 def build(
@@ -21,20 +28,41 @@ def build(
     output: Path | None = None,
     *,
     minify: bool = False,
+    engine: str = ENGINES[0],
     progress: Callable[[str], None] = silent,
 ) -> Built:
-    """Build the component of `source`; without `output` it is written beside it, ending in `.wasm`.
+    """Build the component of `source`, or check and wrap it if it is WebAssembly already.
+
+    Args:
+        output: else as `output_of` says.
+        minify, engine: of JavaScript; see `build_javascript`.
 
     Raises:
         InvalidRequest: the file is missing, its language is not supported, its toolchain is missing, or
             it does not build; `detail` has the place in the source, `hint` what to do.
+        InvalidComponent: it is WebAssembly, and no function.
     """
     if not source.is_file():
         raise InvalidRequest(f"{source} is not a file", hint="give the path of the function's source file")
-    if source.suffix not in JAVASCRIPT:
+    builder = _BUILDERS.get(source.suffix)
+    if builder is None:
         raise InvalidRequest(
             f"{source.name} is in no language that AeroFn can build",
-            hint=f"supported extensions: {SUPPORTED}",
+            hint=f"supported extensions: {', '.join(sorted(EXTENSIONS))}; others have to make a component"
+            " (wit/aerofn.wit) themselves",
         )
-    target = output or source.with_suffix(".wasm")
-    return build_javascript(source, target, minify=minify, progress=progress)
+    if builder is javascript.build_javascript:
+        builder = partial(builder, minify=minify, engine=engine)
+    elif minify or engine != ENGINES[0]:
+        raise InvalidRequest(f"--minify and --engine are for JavaScript, and {source.name} is not")
+    return builder(source, output or output_of(source), progress=progress)
+
+
+def output_of(source: Path) -> Path:
+    """Where the component of `source` is written by default: beside it, ending in `.wasm`.
+
+    A component that is only checked stays as it is; one that is made of `x.wasm` is `x.component.wasm`.
+    """
+    if source.suffix == ".wasm" and component.is_module(source):
+        return source.with_suffix(".component.wasm")
+    return source.with_suffix(".wasm")

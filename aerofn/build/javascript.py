@@ -1,4 +1,5 @@
-"""Builds JavaScript and TypeScript functions: esbuild bundles them with the SDK, componentize-qjs snapshots them.
+"""Builds JavaScript and TypeScript functions: esbuild bundles them with the SDK, componentize-qjs or
+componentize-js (SpiderMonkey) snapshots them.
 
 The work is done in Node by `sdk/node/build.mjs`; this module prepares what it needs and tells its outcome.
 """
@@ -10,16 +11,23 @@ from pathlib import Path
 from typing import Any
 
 from aerofn.build.built import Built, built, silent
-from aerofn.build.node import find_node, run_script
-from aerofn.build.toolchain import ensure_toolchain
+from aerofn.build.contract import contract
+from aerofn.build.node import SDK, find_node, run_script
+from aerofn.build.toolchain import QUICKJS, SPIDERMONKEY, ensure_toolchain
 from aerofn.errors import InvalidRequest
 
+ENGINES = ("quickjs", "spidermonkey")
+TYPES = SDK / "aerofn.d.ts"
 EXTENSIONS = frozenset({".js", ".mjs", ".cjs", ".ts", ".mts"})
-CONTRACT = Path("wit") / "aerofn.wit"
 
 
 def build_javascript(
-    source: Path, output: Path, *, minify: bool = False, progress: Callable[[str], None] = silent
+    source: Path,
+    output: Path,
+    *,
+    minify: bool = False,
+    engine: str = "quickjs",
+    progress: Callable[[str], None] = silent,
 ) -> Built:
     """Build the component of a JavaScript or TypeScript file, with the npm packages it imports.
 
@@ -27,6 +35,7 @@ def build_javascript(
         source: the author's file; packages come from the `node_modules` beside or above it.
         output: the component's file; its directory is made.
         minify: shorten the author's code too; stacks still point at the source.
+        engine: one of ENGINES; `spidermonkey` has the whole web platform and starts slower.
         progress: told what is being done, a few words each time.
 
     Raises:
@@ -35,7 +44,10 @@ def build_javascript(
     """
     started = time.perf_counter()
     node = find_node()
-    toolchain = ensure_toolchain(node, progress)
+    if engine not in ENGINES:
+        raise InvalidRequest(f"there is no engine {engine!r}", hint=f"engines: {', '.join(ENGINES)}")
+    toolchain = ensure_toolchain(QUICKJS, node, progress)
+    spidermonkey = ensure_toolchain(SPIDERMONKEY, node, progress) if engine == "spidermonkey" else None
     progress(f"building {source.name}")
     output.parent.mkdir(parents=True, exist_ok=True)
     request = {
@@ -44,16 +56,11 @@ def build_javascript(
         "toolchain": str(toolchain),
         "contract": str(contract()),
         "minify": minify,
+        "engine": engine,
+        "spidermonkey": None if spidermonkey is None else str(spidermonkey),
     }
     answer = json.loads(run_script(node, "build.mjs", stdin=json.dumps(request)))
     return built(output, time.perf_counter() - started, _warnings(answer, source))
-
-
-def contract() -> Path:
-    """The contract's file: shipped with the package, or of the source tree around it."""
-    package = Path(__file__).parent.parent
-    shipped = package / "_share" / CONTRACT
-    return shipped if shipped.exists() else package.parent / CONTRACT
 
 
 def _warnings(answer: dict[str, Any], source: Path) -> list[str]:

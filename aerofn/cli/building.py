@@ -7,15 +7,15 @@ from aerofn.cli.output import GOOD, WAITING, console
 from aerofn.observe import MIB
 
 
-def run(source: Path, output: Path | None, *, minify: bool = False) -> None:
+def run(source: Path, output: Path | None, *, minify: bool, engine: str) -> None:
     """Build and say what was made.
 
     Raises:
-        InvalidRequest: it does not build; says where and why.
+        InvalidRequest, InvalidComponent: it does not build, or is no function; says where and why.
     """
     out = console()
     with console(stderr=True).status(f"building {source.name}") as status:
-        made = build(source, output, minify=minify, progress=status.update)
+        made = build(source, output, minify=minify, engine=engine, progress=status.update)
     size = f"{made.size / MIB:.1f} MB"
     out.print(f"{made.output}  {size}  sha256 {made.digest[:12]}…  {made.seconds:.1f} s", style=GOOD)
     for warning in made.warnings:

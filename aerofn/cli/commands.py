@@ -41,6 +41,22 @@ class EventState(StrEnum):
     CANCELLED = "cancelled"
 
 
+class Language(StrEnum):
+    """What a function can be written in; as `aerofn.cli.init.Language`, which takes longer to import."""
+
+    JS = "js"
+    TS = "ts"
+    PYTHON = "python"
+    C = "c"
+
+
+class Engine(StrEnum):
+    """What runs a JavaScript function."""
+
+    QUICKJS = "quickjs"
+    SPIDERMONKEY = "spidermonkey"
+
+
 @app.command()
 def demo(
     once: Annotated[bool, Option(help="end when it is told, serve no longer")] = False,
@@ -52,6 +68,31 @@ def demo(
     from aerofn.cli.demo import run  # noqa: PLC0415
 
     run(once=once, port=port)
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, Argument(help="made if missing")] = Path(),
+    lang: Annotated[Language, Option(help="of the function")] = Language.JS,
+) -> None:
+    """Begin a project: a function, its trigger in aerofn.toml, its table, a test."""
+    from aerofn.cli import init as starting  # noqa: PLC0415
+
+    starting.run(folder, starting.Language(lang))
+
+
+@app.command()
+def test(
+    where: Annotated[Path, Argument(help="a folder or a file of cases")] = Path(),
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Run the test cases (*.test.toml), each in a transaction that is rolled back. No service is needed.
+
+    On the database of --database-url or DATABASE_URL, else on an embedded PostgreSQL with the tables of db/*.sql.
+    """
+    from aerofn.cli import testing  # noqa: PLC0415
+
+    sys.exit(testing.run(where, database_url))
 
 
 @app.command()
@@ -97,16 +138,17 @@ def doctor(database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
 
 @app.command()
 def build(
-    source: Annotated[Path, Argument(help="a .js or .ts file")],
+    source: Annotated[Path, Argument(help="a .js, .ts, .py or .c file, or a .wasm of another toolchain")],
     output: Annotated[
         Path | None, Option("--output", "-o", help="else beside it, ending in .wasm", show_default=False)
     ] = None,
-    minify: Annotated[bool, Option(help="a smaller component")] = False,
+    minify: Annotated[bool, Option(help="a smaller component (JavaScript)")] = False,
+    engine: Annotated[Engine, Option(help="that runs the JavaScript")] = Engine.QUICKJS,
 ) -> None:
-    """Build a function's component from its source."""
+    """Build a function's component from its source; check one of another toolchain, or wrap a core module."""
     from aerofn.cli import building  # noqa: PLC0415
 
-    building.run(source, output, minify=minify)
+    building.run(source, output, minify=minify, engine=engine)
 
 
 @app.command()

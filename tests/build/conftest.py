@@ -66,7 +66,9 @@ def node() -> Path:
 
 @pytest.fixture(scope="session")
 async def runtime(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Runtime]:
-    runtime = Runtime(RuntimeConfig(cache_dir=tmp_path_factory.mktemp("compiled"), max_instances=16))
+    runtime = Runtime(
+        RuntimeConfig(cache_dir=tmp_path_factory.mktemp("compiled"), max_instances=16, compile_timeout_s=600)
+    )
     yield runtime
     await runtime.close()
 
@@ -89,7 +91,10 @@ class Functions:
         return await self._runtime.load(digest, _nothing_to_fetch)
 
     async def run(self, component: Component, event: dict[str, Any], host: FakeHost | None = None) -> Run:
-        return await self._runtime.run(component, json.dumps(event).encode(), host or FakeHost(), Limits())
+        return await self.run_text(component, json.dumps(event), host)
+
+    async def run_text(self, component: Component, event: str, host: FakeHost | None = None) -> Run:
+        return await self._runtime.run(component, event.encode(), host or FakeHost(), Limits())
 
 
 async def _nothing_to_fetch() -> bytes:

@@ -8,9 +8,9 @@ import pytest
 
 from aerofn.build import build
 from aerofn.build import toolchain as toolchain_module
-from aerofn.build.javascript import contract
+from aerofn.build.contract import contract
 from aerofn.build.node import SDK, find_node
-from aerofn.build.toolchain import ensure_toolchain, toolchain_home
+from aerofn.build.toolchain import QUICKJS, ensure_toolchain
 from aerofn.errors import InvalidRequest
 from tests.build.conftest import Functions, output
 
@@ -139,12 +139,12 @@ def test_node_too_old(author: Write, without_tools: Callable[..., Path]) -> None
 def test_toolchain_is_installed_once_and_whole(
     author: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    installed = ensure_toolchain(find_node(), lambda _: None)
+    installed = ensure_toolchain(QUICKJS, find_node(), lambda _: None)
     monkeypatch.setenv(toolchain_module.DIRECTORY_KEY, str(tmp_path / "tools"))
     said: list[str] = []
     monkeypatch.setattr(toolchain_module, "_npm_ci", lambda folder: _copy_packages(installed, folder))
-    first = ensure_toolchain(find_node(), said.append)
-    assert first == toolchain_home() == ensure_toolchain(find_node(), said.append)
+    first = ensure_toolchain(QUICKJS, find_node(), said.append)
+    assert first == QUICKJS.home == ensure_toolchain(QUICKJS, find_node(), said.append)
     assert said == ["installing the JavaScript toolchain (once)"]
     assert [path.name for path in (tmp_path / "tools").iterdir()] == [first.name]
     assert build(author(ECHO)).size > 1_000_000

@@ -64,7 +64,19 @@ async def test_the_examples_run(database):
 
 
 @pytest.mark.parametrize(
-    "name", ["architecture", "glossary", "javascript", "reach", "security", "settings", "sql-api"]
+    "name",
+    [
+        "architecture",
+        "c-and-rust",
+        "glossary",
+        "javascript",
+        "python",
+        "reach",
+        "security",
+        "settings",
+        "sql-api",
+        "testing",
+    ],
 )
 def test_the_pages_are_there(name):
     assert (ROOT / "docs" / f"{name}.md").stat().st_size > 500

@@ -10,7 +10,7 @@ import pytest
 from sandbox_kit import GUESTS, ROOT, Sandbox
 
 from aerofn.build.node import find_node
-from aerofn.build.toolchain import ensure_toolchain
+from aerofn.build.toolchain import QUICKJS, ensure_toolchain
 from aerofn.runtime import Component, Runtime, RuntimeConfig
 
 
@@ -38,7 +38,7 @@ def js_component(source: Path) -> bytes:
 def _componentize() -> Path:
     if shutil.which("npm") is None:
         pytest.skip("JavaScript guests need Node and npm")
-    toolchain = ensure_toolchain(find_node(), lambda _message: None)
+    toolchain = ensure_toolchain(QUICKJS, find_node(), lambda _message: None)
     return toolchain / "node_modules" / "componentize-qjs" / "cli.mjs"
 
 

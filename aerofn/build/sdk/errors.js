@@ -2,7 +2,8 @@
 
 import { locate } from "./sourcemap.js";
 
-const FRAME = /^\s*at (?:(.*?) \()?(?:[^()\s]*:)(\d+):(\d+)\)?$/;
+// QuickJS writes "at name (file:line:column)", SpiderMonkey "async*name@source.js:line:column".
+const FRAMES = [/^\s*at (?:(.*?) \()?(?:[^()\s]*:)(\d+):(\d+)\)?$/, /^(?:async\*)?(.*?)[/<]*@source\.js:(\d+):(\d+)$/];
 
 let sourceMap = () => undefined;
 
@@ -16,7 +17,7 @@ export function frames(stack) {
   const lines = [];
   const map = sourceMap();
   for (const text of String(stack ?? "").split("\n")) {
-    const frame = FRAME.exec(text);
+    const frame = FRAMES[0].exec(text) ?? FRAMES[1].exec(text);
     const place = frame && map && locate(map, Number(frame[2]), Number(frame[3]));
     if (!place) continue;
     const where = `${place.source}:${place.line}:${place.column}`;

@@ -1,6 +1,6 @@
 // Builds one component. Reads a request from standard input and answers on standard output, both JSON:
 //
-//     {"source", "output", "toolchain", "contract", "minify"}
+//     {"source", "output", "toolchain", "contract", "minify", "engine", "spidermonkey"}
 //     → {"ok": {"warnings": [text, …]}}  or  {"error": {"message", "detail"}}
 
 import fs from "node:fs";
@@ -10,9 +10,10 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { locate } from "../sourcemap.js";
 import { bundle } from "./bundle.mjs";
+import { componentizeForSpiderMonkey } from "./spidermonkey.mjs";
 
 const WORLD = fileURLToPath(new URL("../wit", import.meta.url));
-const FRAME = /\((?:[^()\s]*:)(\d+):(\d+)\)|at (?:[^()\s]*:)(\d+):(\d+)/;
+const FRAME = /\((?:[^()\s]*:)(\d+):(\d+)\)|(?:at |@)(?:[^()\s]*:)(\d+):(\d+)/;
 
 class BuildError extends Error {
   constructor(message, detail) {
@@ -64,12 +65,18 @@ async function withWorld(contract, use) {
   }
 }
 
-async function componentized(componentize, { toolchain, contract }, { code, map }) {
+async function componentizeForQuickJs({ toolchain, contract }, code) {
+  const { componentize } = createRequire(path.join(toolchain, "package.json"))("componentize-qjs");
   const build = (witPath) =>
     componentize({ witPath, world: "javascript", jsSource: code, runtime: path.join(toolchain, "runtime.wasm") });
+  const { component } = await withWorld(contract, build);
+  return component;
+}
+
+async function componentized(request, { code, map }) {
+  const componentize = request.engine === "spidermonkey" ? componentizeForSpiderMonkey : componentizeForQuickJs;
   try {
-    const { component } = await withWorld(contract, build);
-    return component;
+    return await componentize(request, code);
   } catch (failure) {
     throw evaluationError(failure, map);
   }
@@ -84,8 +91,7 @@ function writeWhole(output, bytes) {
 async function build(request) {
   const require = createRequire(path.join(request.toolchain, "package.json"));
   const result = await bundled(require("esbuild"), request);
-  const { componentize } = require("componentize-qjs");
-  writeWhole(request.output, await componentized(componentize, request, result));
+  writeWhole(request.output, await componentized(request, result));
   return { warnings: result.warnings.map(diagnostic) };
 }
 

@@ -5,6 +5,7 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { compact } from "./compact.mjs";
 import { featuresOf } from "./features.mjs";
+import { plugin as spiderMonkey } from "./spidermonkey.mjs";
 
 const SDK = fileURLToPath(new URL("..", import.meta.url));
 const COMMON = {
@@ -18,12 +19,13 @@ const COMMON = {
 };
 
 // The SDK with its packages, as one text without a path of this machine in it.
-async function bundleSdk(esbuild, toolchain, features) {
+async function bundleSdk(esbuild, { toolchain, engine }, features) {
   const imports = features.map((feature) => `import "./globals/${feature}.js";`);
   const result = await esbuild.build({
     absWorkingDir: SDK,
     stdin: { contents: [...imports, 'export * from "./main.js";'].join("\n"), resolveDir: SDK, sourcefile: "sdk.js" },
     nodePaths: [path.join(toolchain, "node_modules")],
+    plugins: engine === "spidermonkey" ? [spiderMonkey] : [],
     platform: "neutral",
     mainFields: ["module", "main"],
     conditions: ["react-native"], // @exodus/bytes: takes no TextEncoder for granted
@@ -34,11 +36,11 @@ async function bundleSdk(esbuild, toolchain, features) {
   return result.outputFiles[0].text;
 }
 
-const entryFor = (source) => `
+const entryFor = ({ source, engine }) => `
 import { serve, turn } from "aerofn:sdk";
 import * as exported from ${JSON.stringify(`./${path.basename(source)}`)};
 export const handle = serve(exported, () => AEROFN_SOURCE_MAP);
-export { turn };
+${engine === "spidermonkey" ? "" : "export { turn };"}
 `;
 
 // Gives the entry its SDK; without one it stays an import, for a first look at the author's code.
@@ -54,11 +56,11 @@ function sdkAs(text) {
   };
 }
 
-async function bundleAuthor(esbuild, { source, minify }, sdk) {
+async function bundleAuthor(esbuild, { source, minify, engine }, sdk) {
   const folder = path.dirname(source);
   const result = await esbuild.build({
     absWorkingDir: folder,
-    stdin: { contents: entryFor(source), resolveDir: folder, sourcefile: "aerofn:entry" },
+    stdin: { contents: entryFor({ source, engine }), resolveDir: folder, sourcefile: "aerofn:entry" },
     plugins: [sdkAs(sdk)],
     outfile: path.join(folder, "bundle.js"), // never written; the map's sources are relative to it
     platform: "browser",
@@ -77,7 +79,8 @@ async function bundleAuthor(esbuild, { source, minify }, sdk) {
 export async function bundle(esbuild, request) {
   const author = { ...request, source: fs.realpathSync(request.source) };
   const { code } = await bundleAuthor(esbuild, author);
-  const sdk = await bundleSdk(esbuild, request.toolchain, featuresOf(code));
+  const features = request.engine === "spidermonkey" ? ["spidermonkey"] : featuresOf(code);
+  const sdk = await bundleSdk(esbuild, request, features);
   const whole = await bundleAuthor(esbuild, author, sdk);
   const map = compact(whole.map);
   return { ...whole, map, code: `${whole.code}\nvar AEROFN_SOURCE_MAP = ${JSON.stringify(map)};\n` };
