@@ -10,7 +10,7 @@ BEGIN
   INSERT INTO aerofn_internal.events (function_id, source, payload, role, claims, depth, max_attempts)
   SELECT store_fetches.function_id, 'fetch', r.value, store_fetches.role, store_fetches.claims, store_fetches.depth, 12
   FROM json_array_elements(requests) r;
-  PERFORM pg_notify('aerofn', '');
+  PERFORM aerofn_internal.wake();
 END $$;
 REVOKE ALL ON FUNCTION aerofn_internal.store_fetches FROM PUBLIC;
 

@@ -43,17 +43,21 @@ BEGIN
     RAISE EXCEPTION 'role % may not invoke function %', quote_literal(caller.role), quote_literal(function)
       USING ERRCODE = 'insufficient_privilege', HINT = 'Its roles were set when it was registered.';
   END IF;
-  INSERT INTO aerofn_internal.events AS e
-    (function_id, source, payload, run_at, dedup_key, priority, role, claims, max_attempts, depth)
-  VALUES (target, 'invoke', coalesce(payload, 'null')::json, coalesce(run_at, now()), dedup_key, priority,
-          caller.role, caller.claims, max_attempts, aerofn_internal.next_depth())
-  ON CONFLICT DO NOTHING RETURNING e.id INTO made;
-  IF made IS NULL THEN
+  LOOP
+    INSERT INTO aerofn_internal.events AS e
+      (function_id, source, payload, run_at, dedup_key, priority, role, claims, max_attempts, depth)
+    VALUES (target, 'invoke', coalesce(payload, 'null')::json, coalesce(run_at, now()), dedup_key, priority,
+            caller.role, caller.claims, max_attempts, aerofn_internal.next_depth())
+    ON CONFLICT DO NOTHING RETURNING e.id INTO made;
+    IF made IS NOT NULL THEN
+      PERFORM aerofn_internal.wake();
+      RETURN made;
+    END IF;
     SELECT e.id INTO made FROM aerofn_internal.events e WHERE e.function_id = target AND e.dedup_key = invoke.dedup_key;
-  ELSE
-    PERFORM aerofn_internal.wake();
-  END IF;
-  RETURN made;
+    IF made IS NOT NULL THEN
+      RETURN made;
+    END IF;  -- the first was completed in between
+  END LOOP;
 END $$;
 REVOKE ALL ON FUNCTION aerofn.invoke FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION aerofn.invoke TO aerofn_admin;

@@ -57,7 +57,7 @@ BEGIN
     INSERT INTO aerofn_internal.events AS e (function_id, source, payload, role, claims)
     VALUES (wanted_function, 'http', ask_event.payload, ask_event.role, ask_event.claims) RETURNING e.id INTO made;
     UPDATE aerofn_internal.results r SET event_id = made WHERE r.id = ask_event.id;
-    PERFORM pg_notify('aerofn', '');
+    PERFORM aerofn_internal.wake();
     state := 'waiting';
     event_id := made;
   END IF;
