@@ -8,7 +8,7 @@ import msgspec
 
 from aerofn import sql
 from aerofn.db.database import Database
-from aerofn.db.horizon import Horizon
+from aerofn.db.horizon import Found, Horizon
 from aerofn.db.jsonb import jsonb
 from aerofn.model import Caller, Event
 
@@ -40,9 +40,9 @@ class Events:
     async def lease(self, node: int, most: int, seconds: float) -> list[Event]:
         """Take up to `most` due events for `node`, for `seconds` at the longest."""
         started = time.monotonic()
-        rows = await self._database.fetch(_Q.lease, node, most, seconds, self._horizon.begin())
-        due = [row["due"] for row in rows]
-        self._horizon.looked(time.monotonic() - started, due, filled=len(rows) >= most)
+        rows = await self._database.fetch(_Q.lease, node, most, seconds, *self._horizon.place())
+        found = [Found(row["due"], row["id"], row["priority"]) for row in rows]
+        self._horizon.looked(time.monotonic() - started, found, filled=len(rows) >= most)
         return [_event(row) for row in rows]
 
     async def complete(self, leases: Sequence[Lease]) -> set[int]:

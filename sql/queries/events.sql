@@ -1,18 +1,25 @@
 -- Leasing and settling of events (aerofn/db/events.py).
 
 -- name: lease
--- $1 node, $2 most events, $3 seconds beyond the function's own time limit, $4 due times to begin from, in seconds
--- since 1970 (see aerofn/db/horizon.py). The attempt counts from here: an event that kills its node is buried, not
--- run for ever. One look per priority, so that those that wait for their
--- time are never walked over. What is of a function with a cap is put among the held ones, which have half the room
--- when there are any.
-WITH RECURSIVE ranks (priority) AS (
-  (SELECT e.priority FROM aerofn_internal.events e WHERE e.state = 'pending' AND NOT e.held
+-- $1 node, $2 most events, $3 seconds beyond the function's own time limit; the place to begin from: $4 a due time in
+-- seconds since 1970, $5 an id, $6 the priorities to look at, or null for all (see aerofn/db/horizon.py). The attempt
+-- counts from here: an event that kills its node is buried, not run for ever. One look per priority, so that those that
+-- wait for their time are never walked over. What is of a function with a cap is put among the held ones, which have
+-- half the room when there are any.
+WITH RECURSIVE found (priority) AS (
+  (SELECT e.priority FROM aerofn_internal.events e WHERE $6::smallint[] IS NULL AND e.state = 'pending' AND NOT e.held
    ORDER BY e.priority DESC LIMIT 1)
   UNION ALL
-  SELECT next.priority FROM ranks r CROSS JOIN LATERAL (
+  SELECT next.priority FROM found f CROSS JOIN LATERAL (
     SELECT e.priority FROM aerofn_internal.events e
-    WHERE e.state = 'pending' AND NOT e.held AND e.priority < r.priority ORDER BY e.priority DESC LIMIT 1) next
+    WHERE e.state = 'pending' AND NOT e.held AND e.priority < f.priority ORDER BY e.priority DESC LIMIT 1) next
+), ranks (priority) AS (
+  SELECT f.priority FROM found f
+  UNION ALL
+  SELECT p.priority FROM (SELECT * FROM unnest($6::smallint[]) p (priority) ORDER BY p.priority DESC) p
+), place (run_at, id) AS MATERIALIZED (
+  SELECT least(p.at, p.recent), CASE WHEN p.at < p.recent THEN $5::bigint ELSE 0 END
+  FROM (SELECT to_timestamp($4::float8) AS at, now() - interval '5 seconds' AS recent) p
 ), room (n) AS MATERIALIZED (
   SELECT CASE WHEN EXISTS (SELECT FROM aerofn_internal.events e
                            WHERE e.state = 'pending' AND e.held AND e.order_key IS NULL)
@@ -24,7 +31,7 @@ WITH RECURSIVE ranks (priority) AS (
   FROM ranks r CROSS JOIN LATERAL (
     SELECT e.id, e.function_id FROM aerofn_internal.events e
     WHERE e.state = 'pending' AND NOT e.held AND e.priority = r.priority AND e.run_at <= now()
-      AND e.run_at >= least(to_timestamp($4::float8), now() - interval '5 seconds')
+      AND (e.run_at, e.id) >= ((SELECT p.run_at FROM place p), (SELECT p.id FROM place p))
     ORDER BY e.run_at, e.id LIMIT (SELECT n FROM room) FOR UPDATE SKIP LOCKED) e
   LEFT JOIN aerofn_internal.functions f ON f.id = e.function_id
   LEFT JOIN aerofn_internal.versions v ON v.id = f.active_version
@@ -46,7 +53,8 @@ WITH RECURSIVE ranks (priority) AS (
     $1::int, $2::int - (SELECT count(*) FROM taken WHERE state = 'running')::int, $3::float8)
 )
 SELECT e.id, f.name AS function, e.source, t.name AS trigger_name, e.role, e.claims::text AS claims, e.attempt,
-       e.max_attempts, e.token, e.depth, e.created_at, extract(epoch FROM e.run_at)::float8 AS due,
+       e.max_attempts, e.token, e.depth, e.created_at, e.priority,
+       CASE WHEN NOT e.held THEN extract(epoch FROM e.run_at)::float8 END AS due,
        CASE e.source
          WHEN 'row' THEN json_build_object(
            'id', e.id::text, 'type', e.operation, 'trigger', e.source, 'name', t.name,

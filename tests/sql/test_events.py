@@ -1,11 +1,10 @@
 """Settling is fenced: only who holds an event's lease can complete it, once."""
 
-import math
-
 import asyncpg
 import pytest
 
 from aerofn import sql
+from aerofn.db.horizon import BEGINNING
 
 QUERIES = sql.queries("events")
 COMPONENT = bytes.fromhex("0061736d0d000100")
@@ -17,9 +16,9 @@ async def leased(database):
     conn = await database.connect()
     await conn.execute("SELECT aerofn.register_function('f', $1)", COMPONENT)
     await conn.execute("SELECT aerofn.invoke('f')")
-    (old,) = await conn.fetch(QUERIES.lease, 1, 10, 60.0, -math.inf)
+    (old,) = await conn.fetch(QUERIES.lease, 1, 10, 60.0, *BEGINNING)
     assert [row["state"] for row in await conn.fetch(QUERIES.reclaim)] == ["pending"]  # node 1 holds no lock
-    (new,) = await conn.fetch(QUERIES.lease, 2, 10, 60.0, -math.inf)
+    (new,) = await conn.fetch(QUERIES.lease, 2, 10, 60.0, *BEGINNING)
     assert (old["id"], old["attempt"], new["attempt"]) == (new["id"], 1, 2)
     return conn, old, new
 
@@ -52,9 +51,9 @@ async def test_an_event_that_loses_its_node_every_time_is_dead_with_every_attemp
     await conn.execute("SELECT aerofn.register_function('f', $1)", COMPONENT)
     await conn.execute("SELECT aerofn.invoke('f', max_attempts => 2)")
     for state in ("pending", "dead"):
-        assert len(await conn.fetch(QUERIES.lease, 1, 10, 60.0, -math.inf)) == 1
+        assert len(await conn.fetch(QUERIES.lease, 1, 10, 60.0, *BEGINNING)) == 1
         assert [row["state"] for row in await conn.fetch(QUERIES.reclaim)] == [state]
-    assert await conn.fetch(QUERIES.lease, 1, 10, 60.0, -math.inf) == []
+    assert await conn.fetch(QUERIES.lease, 1, 10, 60.0, *BEGINNING) == []
     assert (
         await conn.fetchval("SELECT jsonb_path_query_array(errors, '$[*].attempt')::text FROM aerofn.events")
         == "[1, 2]"
@@ -85,7 +84,7 @@ async def test_completed_events_are_kept_if_asked_for_and_what_is_over_goes_in_t
     await conn.execute(
         "SELECT aerofn.invoke('f', '{\"n\": 1}'); SELECT aerofn.invoke('f'); SELECT aerofn.invoke('f')"
     )
-    first, second, third = await conn.fetch(QUERIES.lease, 1, 10, 60.0, -math.inf)
+    first, second, third = await conn.fetch(QUERIES.lease, 1, 10, 60.0, *BEGINNING)
     await conn.fetch(QUERIES.complete, [first["id"]], [first["token"]])
     await conn.execute("SELECT aerofn.keep_done_events('7 days')")
     await conn.fetch(QUERIES.complete, [second["id"]], [second["token"]])

@@ -3,13 +3,13 @@
 import asyncio
 import itertools
 import json
-import math
 from collections import Counter, defaultdict
 
 import asyncpg
 import pytest
 
 from aerofn import sql
+from aerofn.db.horizon import BEGINNING
 
 QUERIES = sql.queries("events")
 COMPONENT = bytes.fromhex("0061736d0d000100")
@@ -35,7 +35,7 @@ async def register(conn, name, cap):
 
 
 async def lease(conn, node=1, most=100):
-    return await conn.fetch(QUERIES.lease, node, most, 60.0, -math.inf)
+    return await conn.fetch(QUERIES.lease, node, most, 60.0, *BEGINNING)
 
 
 async def complete(conn, *events):
@@ -233,7 +233,14 @@ async def test_waiting_for_its_time_is_no_cost_to_those_that_are_due(conn):
         )
     await conn.execute("ANALYZE aerofn_internal.events")
     lease_it = QUERIES.lease
-    for parameter, value in {"$1": "1", "$2": "50", "$3": "60.0", "$4": "'-Infinity'"}.items():
+    for parameter, value in {
+        "$1": "1",
+        "$2": "50",
+        "$3": "60.0",
+        "$4": "'-Infinity'",
+        "$5": "0",
+        "$6": "NULL",
+    }.items():
         lease_it = lease_it.replace(parameter, value)
     plan = json.loads(await conn.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {lease_it}"))
     walked = [n for n in nodes(plan[0]["Plan"]) if n.get("Relation Name") == "events"]

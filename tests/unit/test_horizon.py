@@ -2,10 +2,8 @@
 
 import math
 
-from aerofn.db.horizon import Horizon
+from aerofn.db.horizon import BEGINNING, Found, Horizon
 from aerofn.dispatch.wakeups import Wakeups
-
-WHOLE = -math.inf
 
 
 class Clock:
@@ -15,36 +13,38 @@ class Clock:
         return self.now
 
 
-def look(horizon, seconds, due=(), *, filled=False):
-    begin = horizon.begin()
-    horizon.looked(seconds, due, filled=filled)
-    return begin
+def look(horizon, seconds, due=(), *, filled=False, priority=0):
+    place = horizon.place()
+    found = [Found(at, number, priority) for number, at in enumerate(due, 1)]
+    horizon.looked(seconds, found, filled=filled)
+    return place
 
 
 def test_quick_looks_always_begin_at_the_beginning():
     horizon = Horizon(Clock())
-    assert [look(horizon, 0.001, [5.0], filled=True) for _ in range(3)] == [WHOLE] * 3
+    assert [look(horizon, 0.001, [5.0], filled=True) for _ in range(3)] == [BEGINNING] * 3
 
 
 def test_slow_looks_go_on_where_the_last_one_found_something_and_now_and_then_from_the_beginning():
     clock = Clock()
     horizon = Horizon(clock)
-    assert look(horizon, 0.5, [50.0, 60.0], filled=True) == WHOLE
-    assert look(horizon, 0.001, [70.0, 80.0], filled=True) == 50.0
-    assert look(horizon, 0.001, [90.0]) == 70.0
-    assert look(horizon, 0.001) == math.inf  # nothing more: what is recent is enough
+    assert look(horizon, 0.5, [50.0, 50.0], filled=True, priority=7) == BEGINNING
+    assert look(horizon, 0.001, [None, 80.0, 70.0], filled=True) == (50.0, 1, [0, 7])
+    assert look(horizon, 0.001, [90.0]) == (70.0, 3, [0, 7])
+    recent = (math.inf, 0, [0, 7])
+    assert look(horizon, 0.001) == recent  # nothing more: what is recent is enough
     clock.now += 4.9
-    assert look(horizon, 0.001) == math.inf
+    assert look(horizon, 0.001) == recent
     clock.now += 0.2  # ten times what the last one from the beginning took
-    assert look(horizon, 0.001) == WHOLE
-    assert look(horizon, 0.001) == WHOLE  # which was quick again
+    assert look(horizon, 0.001) == BEGINNING
+    assert look(horizon, 0.001) == BEGINNING  # which was quick again
 
 
 def test_events_that_were_put_back_are_looked_for_at_once():
     horizon = Horizon(Clock())
     look(horizon, 0.5, [50.0], filled=True)
     horizon.forget()
-    assert look(horizon, 0.5) == WHOLE
+    assert look(horizon, 0.5) == BEGINNING
 
 
 class Line:
