@@ -9,7 +9,10 @@ from aerofn.db.pool import Pool, unavailable
 from aerofn.errors import AeroFnError, Conflict, InvalidRequest, LeaseLost, NotAllowed, NotFound
 
 T = TypeVar("T")
-_AWAY = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresError)
+# The last is what asyncpg makes of a connection that goes away between two messages.
+_AWAY = (
+    OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresError, asyncpg.InternalClientError,
+)  # fmt: skip
 
 # What the functions of schema `aerofn` raise, by SQLSTATE.
 _KINDS: dict[str, type[AeroFnError]] = {

@@ -24,7 +24,9 @@ _LONGEST_BACKOFF_S = 10.0
 _CHECK_S = 5.0
 _ECHO = "aerofn_echo"
 _SCHEMA = sql.migrations()[-1].version
-_AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+_AWAY = (
+    OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError,
+)  # fmt: skip
 log = structlog.get_logger(__name__)
 
 

@@ -21,6 +21,7 @@ from aerofn.model import Event, GuestError, Outcome
 
 log = structlog.get_logger(__name__)
 _FIRST_PAUSE_S = 0.1
+_LONGEST_SWEEP_S = 5.0  # between two
 _AHEAD = 3  # how many times the concurrency is leased before its turn
 
 
@@ -228,8 +229,9 @@ class Dispatcher:
                     self.wake()
             except DatabaseUnavailable as error:
                 log.warning("events of lost nodes cannot be freed", error=error.detail)
-            # Where an old transaction makes it slow, it must not take all of a core.
-            pause = max(self._pace.poll_s, 20 * (time.monotonic() - started))
+                pause = self._pace.poll_s
+            else:  # where an old transaction makes it slow, it must not take all of a core
+                pause = max(self._pace.poll_s, min(_LONGEST_SWEEP_S, 10 * (time.monotonic() - started)))
 
 
 def _loop(event: Event) -> AeroFnError:

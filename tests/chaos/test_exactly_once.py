@@ -73,6 +73,10 @@ class Cluster:
         else:
             self.nodes[number].kill()
             await self.nodes[number].wait()
+        await self.revive()
+
+    async def revive(self) -> None:
+        """Start anew the nodes that ended, as what runs them would: one that finds no database does not start."""
         for i, node in enumerate(self.nodes):
             if node.returncode is not None:
                 self.nodes[i] = await self.start_node()
@@ -124,6 +128,7 @@ async def prepare(cluster: Cluster, wasm: bytes) -> asyncpg.Connection:
 async def settled(cluster: Cluster, seconds: float) -> None:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
+        await cluster.revive()
         with contextlib.suppress(*AWAY):
             conn = await cluster.connect()
             left = await conn.fetch("SELECT state::text, count(*) FROM aerofn_internal.events GROUP BY 1")
