@@ -11,7 +11,9 @@ from aerofn.errors import InvalidRequest, NotFound
 from aerofn.web.answer import Answer, json_answer
 from aerofn.web.auth import Tokens
 from aerofn.web.operation import operation
+from aerofn.web.query import query_of
 
+_FILTER_HINT = "state is pending, running, done, dead or cancelled; limit is 1 to 1000; before is an id"
 _LONGEST_ID = 18  # digits of a bigint, with room to spare
 Positive = Annotated[int, Meta(ge=1, le=(1 << 63) - 1)]
 Text = Annotated[str, Meta(max_length=200, pattern=r"^[^\x00]*$")]
@@ -56,14 +58,7 @@ class ManageEvents:
             InvalidRequest: a parameter that there is not, or that cannot be right.
         """
         await self._tokens.admin(request.scope)
-        try:
-            chosen = msgspec.convert(dict(request.query_params), EventFilter, strict=False)
-        except msgspec.ValidationError as error:
-            raise InvalidRequest(
-                "the events asked for cannot be told",
-                detail=str(error),
-                hint="state is pending, running, done, dead or cancelled; limit is 1 to 1000; before is an id",
-            ) from None
+        chosen = query_of(request, EventFilter, _FILTER_HINT)
         return json_answer(await self._events.some(**msgspec.structs.asdict(chosen)))
 
     @operation("Show an event", answers={200: ShownEvent}, errors=[NotFound])

@@ -30,6 +30,7 @@ _PATH_SCHEMAS: dict[str, dict[str, Any]] = {
     "secret": {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]{0,127}$"},
     "id": {"type": "string", "format": "uuid"},
     "path": {"type": "string"},
+    "event": {"type": "integer", "minimum": 1},
 }
 _WITH_TOKEN = (InvalidToken, NotAllowed, KeysUnavailable, RateLimited)
 _ANYWHERE = (DatabaseUnavailable, Busy)
@@ -117,13 +118,19 @@ class _Schemas:
         """A struct's fields: name, schema, and whether they must be there."""
         made = self.components[self.of(struct)["$ref"].rpartition("/")[2]]
         for name, schema in made["properties"].items():
-            yield name, schema, name in made.get("required", ())
+            yield name, _without_null(schema), name in made.get("required", ())
 
     def content(self, kind: Any) -> dict[str, Any]:
         """A body's `content`."""
         if isinstance(kind, Content):
             return {media_type: {"schema": schema} for media_type, schema in kind.schemas.items()}
         return {JSON_TYPE: {"schema": self.of(kind)}}
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """A query's parameter is there or not; it is never null."""
+    choices = [one for one in schema.get("anyOf", ()) if one != {"type": "null"}]
+    return choices[0] if len(choices) == 1 else schema
 
 
 def _described(path: str, method: str, one: Operation, schemas: _Schemas) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from .http_kit import SECRET, bearer, deploy, served
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(400)
 async def test_schemathesis_finds_nothing(node_of, conn, probe, tmp_path):
     options = {"jwt_secret": SECRET, "port": 0, "forgery_rate": "1000000/second"}
     async with node_of(**options) as node, served(node) as client:
@@ -22,5 +22,5 @@ async def test_schemathesis_finds_nothing(node_of, conn, probe, tmp_path):
             "-H", f"Authorization: {authorization}", f"{client.base_url}/openapi.json",
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, cwd=tmp_path,
         )  # fmt: skip
-        said, _ = await asyncio.wait_for(child.communicate(), 240)
+        said, _ = await asyncio.wait_for(child.communicate(), 360)
         assert child.returncode == 0, said.decode()
