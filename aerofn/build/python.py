@@ -1,5 +1,6 @@
 """Builds Python functions: componentize-py snapshots CPython with the author's file, its packages and the SDK."""
 
+import contextlib
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -7,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -78,11 +80,13 @@ def _packages(requirements: Path, progress: Callable[[str], None]) -> Path | Non
     folder = toolchain_root() / "python-packages" / hashlib.sha256(text).hexdigest()[:16]
     if not folder.exists():
         progress(f"installing the packages of {requirements.name}")
-        partial = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
-        _pip(requirements, partial)
-        partial.mkdir(parents=True, exist_ok=True)  # no requirements, no folder
-        if not folder.exists():
-            partial.rename(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="installing-", dir=folder.parent) as name:
+            partial = Path(name) / "packages"
+            partial.mkdir()
+            _pip(requirements, partial)
+            with contextlib.suppress(OSError):  # another build was quicker, with the same packages
+                partial.rename(folder)
     return folder
 
 

@@ -114,7 +114,9 @@ def test_top_level_that_cannot_work(author: Write, text: str, message: str) -> N
 def test_other_languages(author: Write, tmp_path: Path) -> None:
     error = failure(author("package main", "fn.go"))
     assert error.message == "fn.go is in no language that AeroFn can build"
-    assert error.hint == "supported extensions: .cjs, .js, .mjs, .mts, .ts"
+    assert (error.hint or "").startswith(
+        "supported extensions: .c, .cjs, .js, .mjs, .mts, .py, .ts, .wasm; others"
+    )
     assert "is not a file" in failure(tmp_path / "nothing.js").message
 
 
@@ -142,7 +144,7 @@ def test_toolchain_is_installed_once_and_whole(
     installed = ensure_toolchain(QUICKJS, find_node(), lambda _: None)
     monkeypatch.setenv(toolchain_module.DIRECTORY_KEY, str(tmp_path / "tools"))
     said: list[str] = []
-    monkeypatch.setattr(toolchain_module, "_npm_ci", lambda folder: _copy_packages(installed, folder))
+    monkeypatch.setattr(toolchain_module, "_npm_ci", lambda _, folder: _copy_packages(installed, folder))
     first = ensure_toolchain(QUICKJS, find_node(), said.append)
     assert first == QUICKJS.home == ensure_toolchain(QUICKJS, find_node(), said.append)
     assert said == ["installing the JavaScript toolchain (once)"]
@@ -165,5 +167,6 @@ def test_failed_installation_leaves_nothing(
 
 
 def test_lock_file_names_no_registry() -> None:
-    assert '"resolved"' not in (SDK / "package-lock.json").read_text()
+    for folder in (SDK, SDK / "spidermonkey"):
+        assert '"resolved"' not in (folder / "package-lock.json").read_text()
     assert contract().read_text().count("package aerofn:function@1.0.0;") == 1
