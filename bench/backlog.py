@@ -12,7 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
-from aerofn.db import logins, pool
+from aerofn.db import pool
 from aerofn.db.database import Database
 from aerofn.db.embedded import EmbeddedPostgres
 from aerofn.db.events import Events, Lease
@@ -39,8 +39,7 @@ class Backlog:
         self.connection = await asyncpg.connect(self.url)
         await migrate(self.connection, settings)
         await self.connection.execute("SELECT aerofn.register_function('none', $1)", _COMPONENT)
-        login = (await logins.read(self.connection))[logins.SERVICE]
-        self._service = await pool.open_service_pool(settings, login)
+        self._service = await pool.open_service_pool(settings, await pool.known_logins(settings))
         self._events = Events(Database(self._service))
 
     async def close(self) -> None:

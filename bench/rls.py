@@ -1,7 +1,8 @@
 """One query under row-level security: AeroFn's sealed session beside asyncpg written by hand, in the same run.
 
 `make bench-rls`. By hand: a pool, BEGIN, SET LOCAL ROLE, set_config, the query, COMMIT, rows to dictionaries to
-JSON. The same policy for both: AeroFn's reads the signed claims, the peer's `request.jwt.claims`. Ten connections each.
+JSON (dates and numerics as strings). The same policy for both: AeroFn's reads the signed claims, the peer's
+`request.jwt.claims`. Ten connections each.
 """
 
 import argparse
@@ -18,7 +19,7 @@ import asyncpg
 
 from aerofn.bridge.guard import Guard
 from aerofn.bridge.session import Caps, Door, Session
-from aerofn.db import logins, pool
+from aerofn.db import pool
 from aerofn.db.embedded import EmbeddedPostgres
 from aerofn.db.migrate import migrate
 from aerofn.model import Caller
@@ -26,8 +27,11 @@ from aerofn.settings import Settings, from_env
 from bench.figures import tell
 
 SCHEMA = """
-CREATE TABLE todos (id int PRIMARY KEY, owner text NOT NULL, title text NOT NULL);
-INSERT INTO todos SELECT g, (g % 100)::text, 'todo number ' || g FROM generate_series(1, 20000) g;
+CREATE TABLE todos (id int PRIMARY KEY, owner text NOT NULL, title text NOT NULL, done boolean NOT NULL,
+  price numeric(10, 2) NOT NULL, tags jsonb NOT NULL, due date, created_at timestamptz NOT NULL);
+INSERT INTO todos SELECT g, (g % 100)::text, 'todo number ' || g, g % 3 = 0, g * 1.25,
+  jsonb_build_object('list', 'home', 'rank', g % 10), date '2026-01-01' + g % 365, now() - g * interval '1 minute'
+FROM generate_series(1, 20000) g;
 CREATE INDEX ON todos (owner);
 CREATE TABLE todos_raw (LIKE todos INCLUDING ALL);
 INSERT INTO todos_raw SELECT * FROM todos;
@@ -41,7 +45,9 @@ GRANT authenticated TO bench_authenticator;
 GRANT EXECUTE ON FUNCTION set_config(text, text, boolean) TO authenticated;
 ANALYZE;
 """
-ONE, HUNDRED = "SELECT id, title FROM {} WHERE id = $1", "SELECT id, title FROM {} LIMIT 100"
+ONE = "SELECT id, title FROM {} WHERE id = $1"
+HUNDRED = "SELECT id, title, done, price, tags, due, created_at FROM {} LIMIT 100"
+NARROW = "SELECT id, title FROM {} LIMIT 100"
 CLAIMS = {"sub": "7", "role": "authenticated"}
 PEER = "asyncpg by hand"
 Work = Callable[[], Awaitable[object]]
@@ -74,29 +80,29 @@ class Turns:
 async def main(runs: int, rounds: int) -> None:
     """Measure everything `runs` times."""
     with tempfile.TemporaryDirectory() as directory, EmbeddedPostgres(Path(directory) / "pg") as server:
-        settings = from_env({}, database_url=server.url)
+        # One function has the pool to itself, as the peer has its own.
+        settings = from_env({}, database_url=server.url, function_pool_size=10)
         connection = await asyncpg.connect(server.url)
         await migrate(connection, settings)
         await connection.execute(SCHEMA)
-        found = await logins.read(connection)
         await connection.close()
         guard = Guard()
         try:
-            await _round_trips(settings, found, guard)
-            await _compare(settings, found, guard, runs, rounds)
+            await _round_trips(settings, guard)
+            await _compare(settings, guard, runs, rounds)
             await _guard_cost(guard, runs)
         finally:
             await guard.close()
 
 
-async def _round_trips(settings: Settings, found: dict[str, logins.Login], guard: Guard) -> None:
+async def _round_trips(settings: Settings, guard: Guard) -> None:
     url, counter = urlsplit(settings.database_url), Turns()
     assert url.hostname is not None
     assert url.port is not None
     server, port = await counter.serve(url.hostname, url.port)
     netloc = f"{url.username}:{url.password}@127.0.0.1:{port}"
     proxied = from_env({}, database_url=urlunsplit(url._replace(netloc=netloc)))
-    pools = await pool.open_role_pools(proxied, found)
+    pools = pool.open_role_pools(proxied, await pool.known_logins(settings))
     work = _product(Door("authenticated", pools["authenticated"], guard, Caps()), ONE, "[107]")
     counts = []
     for _ in range(20):
@@ -108,20 +114,20 @@ async def _round_trips(settings: Settings, found: dict[str, logins.Login], guard
     tell("round_trips", counts[-3:], "messages", goal=3)
 
 
-async def _compare(
-    settings: Settings, found: dict[str, logins.Login], guard: Guard, runs: int, rounds: int
-) -> None:
-    pools = await pool.open_role_pools(settings, found)
+async def _compare(settings: Settings, guard: Guard, runs: int, rounds: int) -> None:
+    pools = pool.open_role_pools(settings, await pool.known_logins(settings))
     door = Door("authenticated", pools["authenticated"], guard, Caps())
     peers = await asyncpg.create_pool(
         settings.database_url, user="bench_authenticator", password="bench", min_size=10, max_size=10
     )
     one = _product(door, ONE, "[107]"), _by_hand(peers, ONE, 107)
     hundred = _product(door, HUNDRED, "[]"), _by_hand(peers, HUNDRED)
+    narrow = _product(door, NARROW, "[]"), _by_hand(peers, NARROW)
     assert json.loads(await one[0]())["rows"] == json.loads(await one[1]())
     await _figure("query_ratio", *one, 1.2, runs, rounds, 1)
     await _figure("query_ratio_32", *one, 1.2, runs, rounds, 32)
     await _figure("rows100_ratio", *hundred, 0.8, runs, rounds // 4, 1)
+    await _figure("rows100_narrow_ratio", *narrow, 0.8, runs, rounds // 4, 1)
     await peers.close()
     await pool.close(*pools.values())
 
@@ -171,7 +177,7 @@ def _by_hand(peers: "asyncpg.Pool[asyncpg.Record]", statement: str, *params: int
         async with peers.acquire() as connection, connection.transaction():
             await connection.execute("SET LOCAL ROLE authenticated")
             await connection.execute("SELECT set_config('request.jwt.claims', $1, true)", claims)
-            return json.dumps([dict(row) for row in await connection.fetch(text, *params)])
+            return json.dumps([dict(row) for row in await connection.fetch(text, *params)], default=str)
 
     return work
 

@@ -107,6 +107,13 @@ def server_url() -> Iterator[str]:
         yield _container(stack) or _embedded(stack)
 
 
+@pytest.fixture(scope="session")
+def second_server_url() -> Iterator[str]:
+    """URL of another server, for tests whose roles and passwords would be in the others' way."""
+    with contextlib.ExitStack() as stack:
+        yield _embedded(stack)
+
+
 @pytest_asyncio.fixture(scope="session")
 async def server(server_url: str) -> AsyncIterator[Server]:
     server = Server(server_url)

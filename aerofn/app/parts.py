@@ -16,7 +16,7 @@ from aerofn.db.events import Events
 from aerofn.db.functions import Functions
 from aerofn.db.invocations import Invocations
 from aerofn.db.listener import Listener
-from aerofn.db.logins import Login
+from aerofn.db.logins import Logins
 from aerofn.db.pool import Pool
 from aerofn.db.results import Results
 from aerofn.db.role_pool import RolePool
@@ -49,7 +49,7 @@ class Given:
     settings: Settings
     service_pool: Pool
     role_pools: dict[str, RolePool]
-    service_login: Login
+    logins: Logins
     guard: Guard
     env: dict[str, str]
     record: Callable[[Record], None]
@@ -62,6 +62,7 @@ class Parts:
 
     def __init__(self, given: Given) -> None:
         settings, database = given.settings, Database(given.service_pool)
+        self.database = database
         self.runtime = Runtime(_runtime_config(settings))
         self.functions = Functions(database, Limits(settings.timeout_ms, settings.memory_mb))
         self.secrets = Secrets(database, settings.secret_keys, lambda: self.functions.revision)
@@ -83,7 +84,7 @@ class Parts:
         self.requests = Requests(self.functions, self.invoker, admission, settings.rate_limit)
         self.kept = KeptRequests(self.requests, self.results, self._node)
         sender = Sender(Deliveries(self.egress, self.secrets), complete, given.record)
-        self.listener = Listener(settings, given.service_login, self._wakeup, given.registry_hint)
+        self.listener = Listener(settings, given.logins, self._wakeup, given.registry_hint)
         self._wakeups = Wakeups(self.listener)
         self.dispatcher = Dispatcher(
             self.events, self.functions, self.invoker, self._node, _pace(settings),

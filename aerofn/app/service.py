@@ -10,7 +10,8 @@ from starlette.applications import Starlette
 from aerofn.app.background import Background, hinted
 from aerofn.app.parts import Given, Parts
 from aerofn.bridge.guard import Guard
-from aerofn.db import doctor, logins, pool
+from aerofn.db import doctor, pool
+from aerofn.db.logins import Logins
 from aerofn.db.migrate import migrate
 from aerofn.db.role_pool import RolePool
 from aerofn.errors import DatabaseUnavailable
@@ -18,6 +19,7 @@ from aerofn.model import Record
 from aerofn.observe import Metrics, RecordLines
 from aerofn.settings import Settings, function_environment
 from aerofn.web.application import Ports, create
+from aerofn.web.probes import Readiness
 
 log = structlog.get_logger(__name__)
 _COMPILE_CHECK_S = 2.0
@@ -60,10 +62,11 @@ class Service:
         Raises:
             DatabaseUnavailable, MigrationError, SettingsError: says what to do.
         """
-        found = await self._prepare_database()
-        self._pools = await pool.open_role_pools(self.settings, found)
-        self._service_pool = await pool.open_service_pool(self.settings, found[logins.SERVICE])
-        self.parts = self._make_parts(found[logins.SERVICE])
+        await self._prepare_database()
+        known = await pool.known_logins(self.settings)
+        self._pools = pool.open_role_pools(self.settings, known)
+        self._service_pool = await pool.open_service_pool(self.settings, known)
+        self.parts = self._make_parts(known)
         self._watch_pools()
         try:
             await self._start_background()
@@ -84,17 +87,18 @@ class Service:
         if self._lines is not None:
             self._lines.close()
 
-    async def readiness(self) -> list[str]:
-        """Why this node is not ready; empty when it is."""
-        reasons = []
+    async def readiness(self) -> Readiness:
+        """Whether this node can take work, and what it cannot promise."""
+        reasons: list[str] = []
         if self.parts.listener.node is None:
             reasons.append("no connection for wakeups: events wait, HTTP invocations still run")
         try:
             async with asyncio.timeout(2):
                 await self.parts.functions.refresh()
+                self.hardened = await doctor.is_hardened(self.parts.database)
         except (DatabaseUnavailable, TimeoutError):
             reasons.append("the database cannot be reached")
-        return reasons
+        return Readiness(reasons, [] if self.hardened else [doctor.WEAKER])
 
     def application(self) -> Starlette:
         """The HTTP surface of this node, which has been started."""
@@ -110,7 +114,7 @@ class Service:
         )
         return create(ports, _nothing_to_do)
 
-    async def _prepare_database(self) -> dict[str, logins.Login]:
+    async def _prepare_database(self) -> None:
         connection = await pool.connect(self.settings)
         try:
             if self.settings.migrate:
@@ -120,17 +124,16 @@ class Service:
             self.hardened = await doctor.is_hardened(connection)
             if not self.hardened:
                 log.warning("the database is not hardened", what=doctor.WEAKER, hint="see `aerofn doctor`")
-            return await logins.read(connection)
         finally:
             await connection.close(timeout=5)
 
-    def _make_parts(self, service_login: logins.Login) -> Parts:
+    def _make_parts(self, known: Logins) -> Parts:
         return Parts(
             Given(
                 settings=self.settings,
                 service_pool=self._service_pool,
                 role_pools=self._pools,
-                service_login=service_login,
+                logins=known,
                 guard=self._guard,
                 env=self._env,
                 record=self._record,

@@ -28,12 +28,17 @@ def texts(params: str, types: list[Parameter]) -> list[str | None]:
     """The parameters as text, one for each type.
 
     Raises:
-        QueryError: not a JSON array, or not as many values as the statement has parameters.
+        QueryError: not a JSON array, nested past all reason, or not as many values as the statement has parameters.
     """
     try:
-        values = _list(params)
+        return _texts(_list(params), types)
     except msgspec.DecodeError as error:
         raise QueryError({"code": "22023", "message": f"the parameters are no JSON array: {error}"}) from None
+    except RecursionError:
+        raise QueryError({"code": "54001", "message": "the parameters are nested too deeply"}) from None
+
+
+def _texts(values: list[msgspec.Raw], types: list[Parameter]) -> list[str | None]:
     if len(values) != len(types):
         raise QueryError(
             {

@@ -23,7 +23,7 @@ from aerofn.bridge.guard import Guard
 from aerofn.bridge.verdict import Verdict
 from aerofn.db.events import Lease
 from aerofn.db.jsonb import jsonb
-from aerofn.db.pool import unavailable
+from aerofn.db.pool import BROKEN, unavailable
 from aerofn.db.results import Kept
 from aerofn.db.role_pool import Connection, RolePool
 from aerofn.errors import AeroFnError, DatabaseUnavailable, HostError, LeaseLost, QueryError
@@ -36,6 +36,7 @@ _ROWS = b'{"rows"'
 _BEFORE, _AFTER = 11 + 4 + 4 + 2 + 4, 2
 _json = msgspec.json.Encoder()
 _REMEMBERED_TYPES = 8192
+_BEGIN_TRIES = 12  # more than the connections that lie idle by default
 # A statement that was fine may not be so any more: its tables were changed.
 _STALE = ("22", "42")
 _ENDED = {"code": "25000", "message": "this invocation's transaction has ended"}
@@ -240,6 +241,24 @@ class Session:
             )
 
     async def _begin(self) -> Connection:
+        # A connection may have broken while it lay idle: nothing has been run on it, so another will do.
+        for tries_left in reversed(range(_BEGIN_TRIES)):
+            connection = await self._connect()
+            try:
+                await self._send(connection, self._beginning())
+            except asyncpg.PostgresError as error:
+                self._discard()
+                if tries_left and isinstance(error, asyncpg.AdminShutdownError):
+                    continue
+                raise HostError("the invocation's transaction could not begin", detail=str(error)) from error
+            except DatabaseUnavailable:
+                if not tries_left:
+                    raise
+            else:
+                return connection
+        raise AssertionError("unreachable")
+
+    async def _connect(self) -> Connection:
         try:
             connection = await self._door.pool.acquire(self._function, self._door.caps.wait_s)
         except TimeoutError as error:
@@ -254,11 +273,6 @@ class Session:
         if self._ended:  # abandoned while it waited
             self._discard()
             raise QueryError(_ENDED)
-        try:
-            await self._send(connection, self._beginning())
-        except asyncpg.PostgresError as error:
-            self._discard()
-            raise HostError("the invocation's transaction could not begin", detail=str(error)) from error
         return connection
 
     def _beginning(self) -> str:
@@ -299,7 +313,7 @@ class Session:
             self._busy = False
             # The executor reports a guest's errors as values: this is one that ends the transaction.
             raise QueryError(_fields(error)) from error
-        except (OSError, asyncpg.InterfaceError, ValueError) as error:
+        except (*BROKEN, ValueError) as error:
             self._discard()
             raise unavailable(error) from error
         self._busy = False
@@ -314,7 +328,7 @@ class Session:
         self._busy = True
         try:
             await connection.execute(commands)
-        except (OSError, asyncpg.InterfaceError) as error:
+        except BROKEN as error:
             self._discard()
             raise unavailable(error) from error
         except asyncio.CancelledError:

@@ -40,6 +40,9 @@ DENIED_PREFIXES = (
     "pg_stat_get_",
     "pg_replication_",
     "pg_logical_",
+    # PostgreSQL 18: writing a table's statistics, for whoever was granted MAINTAIN on it
+    "pg_clear_",
+    "pg_restore_",
 )
 DENIED_TO_XML = ("query_to_xml", "cursor_to_xml", "table_to_xml", "schema_to_xml", "database_to_xml")
 SYSTEM_SCHEMAS = frozenset(
@@ -47,14 +50,13 @@ SYSTEM_SCHEMAS = frozenset(
 )
 
 DATA_STATEMENTS = (ast.SelectStmt, ast.InsertStmt, ast.UpdateStmt, ast.DeleteStmt, ast.MergeStmt)
-WRITING = (ast.InsertStmt, ast.UpdateStmt, ast.DeleteStmt, ast.MergeStmt)
 
 
 class Verdict(msgspec.Struct, frozen=True):
     """What the guard makes of a text.
 
-    `refusal` says why it may not run. Otherwise `kind` is how the executor runs it (`rows`, `writing` or
-    `count`), and the text is `pieces` joined by the parameters `numbers`, counted from 1.
+    `refusal` says why it may not run. Otherwise `kind` is how the executor runs it (`rows` if it
+    returns any, else `count`), and the text is `pieces` joined by the parameters `numbers`, counted from 1.
     """
 
     kind: str = ""
@@ -131,19 +133,11 @@ def _is_denied(name: str) -> bool:
 
 
 def _kind(statement: Any) -> str:
-    writing_cte = any(isinstance(node, WRITING) for cte in _ctes(statement) for node in [cte.ctequery])
     if isinstance(statement, ast.SelectStmt):
-        return "writing" if writing_cte else "rows"
+        return "rows"
     # PostgreSQL names the list of RETURNING differently by statement and version.
     returning = getattr(statement, "returningClause", None) or getattr(statement, "returningList", None)
-    if not returning:
-        return "count"
-    return "writing" if writing_cte else "rows"
-
-
-def _ctes(statement: Any) -> tuple[Any, ...]:
-    clause = getattr(statement, "withClause", None)
-    return tuple(clause.ctes) if clause is not None else ()
+    return "rows" if returning else "count"
 
 
 def _nodes(root: Any) -> Iterator[Any]:

@@ -23,6 +23,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(secrets, name="secrets")
+logins = typer.Typer(help="AeroFn's own logins in the database.", no_args_is_help=True)
+app.add_typer(logins, name="logins")
 DatabaseUrl = Annotated[str | None, Option(help="PostgreSQL; else DATABASE_URL", show_default=False)]
 AsJson = Annotated[bool, Option("--json", help="JSON for programs")]
 Url = Annotated[str | None, Option(envvar="AEROFN_URL", help="of the service", show_default=False)]
@@ -125,6 +127,28 @@ def migrate(
     from aerofn.settings import from_env  # noqa: PLC0415
 
     serving.migrate(from_env(database_url=database_url, harden=harden), dry_run=dry_run)
+
+
+@app.command()
+def uninstall(
+    database_url: DatabaseUrl = None,
+    dry_run: Annotated[bool, Option(help="tell what would go, change nothing")] = False,
+    yes: Annotated[bool, Option(help="do not ask")] = False,
+) -> None:
+    """Take AeroFn out of the database, with all functions, events and records, and give back every grant."""
+    from aerofn.cli import installing  # noqa: PLC0415
+
+    if not dry_run and not yes:
+        typer.confirm("Functions, events and records will be gone for good. Go on?", abort=True)
+    asyncio.run(installing.uninstall(database_url, dry_run=dry_run))
+
+
+@logins.command("rotate")
+def rotate_logins(database_url: DatabaseUrl = None) -> None:
+    """Give every login a new password. Nodes that run fetch it when they connect next; nothing is interrupted."""
+    from aerofn.cli import installing  # noqa: PLC0415
+
+    asyncio.run(installing.rotate(database_url))
 
 
 @app.command()

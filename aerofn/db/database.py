@@ -5,14 +5,11 @@ from typing import Any, TypeVar
 
 import asyncpg
 
-from aerofn.db.pool import Pool, unavailable
+from aerofn.db.pool import BROKEN, Pool, unavailable
 from aerofn.errors import AeroFnError, Conflict, InvalidRequest, LeaseLost, NotAllowed, NotFound
 
 T = TypeVar("T")
-# The last is what asyncpg makes of a connection that goes away between two messages.
-_AWAY = (
-    OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresError, asyncpg.InternalClientError,
-)  # fmt: skip
+_AWAY = (*BROKEN, TimeoutError, asyncpg.PostgresError)
 
 # What the functions of schema `aerofn` raise, by SQLSTATE.
 _KINDS: dict[str, type[AeroFnError]] = {

@@ -1,10 +1,10 @@
 """`aerofn doctor`: finds in a real database what row-level security against hostile SQL depends on its operator for."""
 
-from typing import Any, NamedTuple
-
-import asyncpg
+from typing import NamedTuple
 
 from aerofn import sql
+from aerofn.db.database import Database
+from aerofn.db.pool import Connection
 from aerofn.settings import Settings
 
 
@@ -53,7 +53,14 @@ CHECKS = {
         "error", "RESET it: every role can read settings; use AEROFN_ENV_* or a secret"
     ),
     "secret_in_source": Check("error", "take it out: every role can read the source of functions"),
-    "broad_grant": Check("warning", "REVOKE TRUNCATE, TRIGGER, REFERENCES: policies say nothing about them"),
+    "broad_grant": Check(
+        "warning", "REVOKE TRUNCATE, TRIGGER, REFERENCES, MAINTAIN: policies say nothing about them"
+    ),
+    "cut_off": Check(
+        "warning",
+        "PostgREST needs it: GRANT EXECUTE ON FUNCTION set_config(text, text, boolean) TO the role; hardening "
+        "left it to the roles of its day only",
+    ),
     "no_policies": Check("warning", "ENABLE ROW LEVEL SECURITY, unless the table is meant for everybody"),
 }
 WEAKER = (
@@ -62,7 +69,7 @@ WEAKER = (
 )
 
 
-async def diagnose(conn: "asyncpg.Connection[Any]", settings: Settings) -> list[Finding]:
+async def diagnose(conn: Connection, settings: Settings) -> list[Finding]:
     """All findings, errors first. `conn` is the user's of DATABASE_URL."""
     queries, roles = sql.queries("doctor"), list(settings.roles)
     found = [
@@ -73,6 +80,6 @@ async def diagnose(conn: "asyncpg.Connection[Any]", settings: Settings) -> list[
     return sorted(found, key=lambda finding: finding.severity)
 
 
-async def is_hardened(conn: "asyncpg.Connection[Any]") -> bool:
+async def is_hardened(conn: Connection | Database) -> bool:
     """Whether hardening is in place; if not, `WEAKER` says what does not hold."""
     return bool(await conn.fetchval(sql.queries("doctor").is_hardened))

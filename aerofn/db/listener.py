@@ -14,8 +14,8 @@ import asyncpg
 import structlog
 
 from aerofn import sql
-from aerofn.db.logins import Login
-from aerofn.db.pool import Connection, connect_direct, connect_otherwise
+from aerofn.db.logins import Logins
+from aerofn.db.pool import BROKEN, Connection, connect_direct, connect_otherwise
 from aerofn.errors import DatabaseUnavailable
 from aerofn.settings import Settings
 
@@ -24,9 +24,7 @@ _LONGEST_BACKOFF_S = 10.0
 _CHECK_S = 5.0
 _ECHO = "aerofn_echo"
 _SCHEMA = sql.migrations()[-1].version
-_AWAY = (
-    OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError,
-)  # fmt: skip
+_AWAY = (*BROKEN, TimeoutError, asyncpg.PostgresError)
 log = structlog.get_logger(__name__)
 
 
@@ -41,10 +39,14 @@ class Listener:
     """
 
     def __init__(
-        self, settings: Settings, login: Login, on_wakeup: Callable[[], None], on_registry: Callable[[], None]
+        self,
+        settings: Settings,
+        known: Logins,
+        on_wakeup: Callable[[], None],
+        on_registry: Callable[[], None],
     ) -> None:
         self._settings = settings
-        self._login = login
+        self._known = known
         self._on_wakeup = on_wakeup
         self._on_registry = on_registry
         self._connection: Connection | None = None
@@ -61,7 +63,7 @@ class Listener:
         failures = 0
         while True:
             try:
-                connection = await connect_direct(self._settings, self._login)
+                connection = await connect_direct(self._settings, self._known)
                 try:
                     await self._listen(connection)
                     failures = 0
@@ -129,7 +131,7 @@ class Listener:
             heard.set()
 
         await connection.add_listener(_ECHO, hear)
-        other = await connect_otherwise(self._settings, self._login)
+        other = await connect_otherwise(self._settings, self._known)
         try:
             await other.execute(_Q.echo)
             async with asyncio.timeout(_CHECK_S):

@@ -4,20 +4,26 @@ Passwords are random and never typed by anyone: the server gets only their SCRAM
 them from `aerofn_internal.logins`, which its own login and the database's owner can read.
 """
 
+import asyncio
 import base64
 import hashlib
 import hmac
 import secrets
-from typing import Any, NamedTuple
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple, TypeVar
 
 import asyncpg
 import msgspec
+import structlog
 
 from aerofn import sql
 from aerofn.errors import DatabaseUnavailable
 
 SERVICE = "aerofn_service"
 _ITERATIONS = 4096
+_REFUSED = (asyncpg.InvalidPasswordError, asyncpg.InvalidAuthorizationSpecificationError)
+T = TypeVar("T")
+log = structlog.get_logger(__name__)
 
 
 class Login(NamedTuple):
@@ -25,6 +31,42 @@ class Login(NamedTuple):
 
     user: str
     password: str
+
+
+class Logins:
+    """The logins as a node knows them. One that the server refuses is read anew: a rotation needs no restart.
+
+    Args:
+        known: by exposed role, with `aerofn_service` among them.
+        read_anew: asks the database for them.
+    """
+
+    def __init__(self, known: dict[str, Login], read_anew: Callable[[], Awaitable[dict[str, Login]]]) -> None:
+        self._known = known
+        self._read_anew = read_anew
+        self._reading = asyncio.Lock()
+
+    async def connected(self, role: str, connect: Callable[[Login], Awaitable[T]]) -> T:
+        """What `connect` makes with the role's login; tried again with a new password if the known one is refused.
+
+        Raises:
+            DatabaseUnavailable: it was refused, and the logins cannot be read.
+            OSError, asyncpg.PostgresError: whatever else `connect` raises.
+        """
+        tried = self._known[role]
+        try:
+            return await connect(tried)
+        except _REFUSED:
+            if await self._anew(role, tried) == tried:
+                raise
+        return await connect(self._known[role])
+
+    async def _anew(self, role: str, tried: Login) -> Login:
+        async with self._reading:  # many connections are refused at once: one of them asks
+            if self._known[role] == tried:
+                self._known = {**self._known, **await self._read_anew()}
+                log.info("the logins were read anew", changed=self._known[role] != tried)
+        return self._known[role]
 
 
 def fresh_credentials(roles: tuple[str, ...]) -> str:
@@ -54,10 +96,7 @@ async def read(conn: "asyncpg.Connection[Any]") -> dict[str, Login]:
 
 
 async def rotate_credentials(conn: "asyncpg.Connection[Any]") -> int:
-    """Give every login a new password; how many. Nodes read them at start: restart them one by one after it.
-
-    Connections that are open stay open; what a node opens with an old password is refused until it restarts.
-    """
+    """Give every login a new password; how many. Connections that are open stay open; nodes fetch what is new."""
     queries = sql.queries("harden")
     roles = [row["role"] for row in await conn.fetch(queries.login_roles)]
     credentials = msgspec.json.encode([_credential(role) for role in roles]).decode()

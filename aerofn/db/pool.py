@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 
 from aerofn import sql
-from aerofn.db.logins import Login
+from aerofn.db import logins
+from aerofn.db.logins import SERVICE, Login, Logins
 from aerofn.db.places import Places
 from aerofn.db.role_pool import RolePool
 from aerofn.errors import DatabaseUnavailable
@@ -30,6 +31,10 @@ FIXED = {
     "client_connection_check_interval": "2000",
 }
 
+# What asyncpg raises on a connection that broke. InternalClientError: PostgreSQL has said that it ends it, but the
+# socket is still open.
+BROKEN = (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+
 if TYPE_CHECKING:  # generic in the type stubs only
     Connection = asyncpg.Connection[Any]
     Pool = asyncpg.Pool[Any]
@@ -51,63 +56,103 @@ async def connect(settings: Settings) -> Connection:
         raise unavailable(error) from error
 
 
-async def connect_direct(settings: Settings, login: Login) -> Connection:
+async def known_logins(settings: Settings) -> Logins:
+    """The logins as the database has them now, read again when it refuses one.
+
+    Raises:
+        DatabaseUnavailable: it cannot be reached, or AeroFn is not installed in it.
+    """
+
+    async def read() -> dict[str, Login]:
+        connection = await connect(settings)
+        try:
+            return await logins.read(connection)
+        finally:
+            await connection.close(timeout=5)
+
+    return Logins(await read(), read)
+
+
+async def connect_direct(settings: Settings, known: Logins) -> Connection:
     """A connection past any pooler, as the service's login: for LISTEN and the node's lock."""
-    connection = await asyncpg.connect(
-        _direct(settings),
-        user=login.user,
-        password=login.password,
-        timeout=10,
-        statement_cache_size=0,
-        server_settings={"application_name": "aerofn node"},
-    )
+    connection = await _connected(settings, known, SERVICE, {"application_name": "aerofn node"})
     # Not in the startup packet, which poolers refuse: that this is one has a better message (see Listener).
     await connection.execute(sql.queries("events").keepalive)
     return connection
 
 
-async def connect_otherwise(settings: Settings, login: Login) -> Connection:
+async def connect_otherwise(settings: Settings, known: Logins) -> Connection:
     """A connection by `DATABASE_URL`, as the service's login, to compare with the direct one."""
-    return await asyncpg.connect(
-        settings.database_url, user=login.user, password=login.password, timeout=10, statement_cache_size=0
+    return await known.connected(
+        SERVICE,
+        lambda login: asyncpg.connect(
+            settings.database_url,
+            user=login.user,
+            password=login.password,
+            timeout=10,
+            statement_cache_size=0,
+        ),
     )
 
 
-async def open_service_pool(settings: Settings, login: Login) -> Pool:
+async def open_service_pool(settings: Settings, known: Logins) -> Pool:
     """The pool for leasing, settling, the registry and records; past a pooler, for its prepared statements."""
-    return await _open(
-        _direct(settings), login, settings.service_pool_size, {"application_name": "aerofn service"}
-    )
+
+    async def connect(*where: Any, **options: Any) -> Connection:
+        return await known.connected(
+            SERVICE,
+            lambda login: asyncpg.connect(*where, **options, user=login.user, password=login.password),
+        )
+
+    try:
+        return await asyncpg.create_pool(
+            _direct(settings),
+            connect=connect,
+            min_size=1,
+            max_size=settings.service_pool_size,
+            max_inactive_connection_lifetime=300,
+            timeout=10,
+            reset=_as_it_is,
+            server_settings={"application_name": "aerofn service"},
+        )
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise unavailable(error) from error
 
 
-async def open_role_pools(settings: Settings, logins: dict[str, Login]) -> dict[str, RolePool]:
+def open_role_pools(settings: Settings, known: Logins) -> dict[str, RolePool]:
     """A pool per exposed role; connections are made when first needed.
 
     Functions' sessions hold state between statements, so they go past a pooler like the listener.
     """
-    url = _direct(settings)
-    return {role: _role_pool(url, role, logins[role], settings) for role in settings.roles}
+    return {role: _role_pool(settings, known, role) for role in settings.roles}
 
 
-def _direct(settings: Settings) -> str:
-    return settings.direct_database_url or settings.database_url
-
-
-def _role_pool(url: str, role: str, login: Login, settings: Settings) -> RolePool:
+def _role_pool(settings: Settings, known: Logins, role: str) -> RolePool:
     parameters = {**FIXED, "application_name": f"aerofn as {role}"}
 
     async def connect() -> Connection:
-        return await asyncpg.connect(
-            url,
+        return await _connected(settings, known, role, parameters)
+
+    places = Places(settings.pool_size, settings.function_pool_size)
+    return RolePool(connect, places, sql.queries("session").stop)
+
+
+async def _connected(settings: Settings, known: Logins, role: str, parameters: dict[str, str]) -> Connection:
+    return await known.connected(
+        role,
+        lambda login: asyncpg.connect(
+            _direct(settings),
             user=login.user,
             password=login.password,
             timeout=10,
             statement_cache_size=0,
             server_settings=parameters,
-        )
+        ),
+    )
 
-    places = Places(settings.pool_size, settings.function_pool_size)
-    return RolePool(connect, places, sql.queries("session").stop)
+
+def _direct(settings: Settings) -> str:
+    return settings.direct_database_url or settings.database_url
 
 
 async def close(*pools: Pool | RolePool) -> None:
@@ -129,21 +174,4 @@ def unavailable(error: BaseException) -> DatabaseUnavailable:
 
 
 async def _as_it_is(_connection: Connection) -> None:
-    """In place of asyncpg's reset: the bridge resets a session in the message that commits it."""
-
-
-async def _open(url: str, login: Login, size: int, parameters: dict[str, str], least: int = 1) -> Pool:
-    try:
-        return await asyncpg.create_pool(
-            url,
-            user=login.user,
-            password=login.password,
-            min_size=least,
-            max_size=size,
-            max_inactive_connection_lifetime=300,
-            timeout=10,
-            reset=_as_it_is,
-            server_settings=parameters,
-        )
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise unavailable(error) from error
+    """In place of asyncpg's reset: the service's statements leave nothing on a connection."""

@@ -24,7 +24,8 @@ else:
 log = structlog.get_logger(__name__)
 _IDLE_S = 300.0
 _CANCEL_S = 2.0
-_AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+_GONE_S = 900.0
+_AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 class RolePool:
@@ -108,7 +109,8 @@ class RolePool:
                 await connection.execute("ROLLBACK")
         except TimeoutError:
             await self._kill(connection.get_server_pid())
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            await _gone(connection)
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
             pass  # it is closed, or PostgreSQL has ended it
         finally:
             connection.terminate()
@@ -125,3 +127,19 @@ class RolePool:
                 other.terminate()
         except _AWAY as error:
             log.error("a backend could not be ended", backend=backend, error=str(error))
+
+
+async def _gone(connection: Connection) -> None:
+    """Wait until PostgreSQL has ended the backend: some of its functions look for no signal while they compute.
+
+    Its place in the pool stays taken meanwhile: hostile SQL keeps `size` processors busy at the most.
+    """
+    ended = asyncio.Event()
+    connection.add_termination_listener(lambda _: ended.set())
+    if connection.is_closed():
+        return
+    try:
+        async with asyncio.timeout(_GONE_S):
+            await ended.wait()
+    except TimeoutError:
+        log.error("a backend computes on and on", backend=connection.get_server_pid())

@@ -22,7 +22,7 @@ from aerofn.web.invoke import METHODS, Invoke
 from aerofn.web.kept import KeptAnswers
 from aerofn.web.manage import Manage
 from aerofn.web.openapi import Document
-from aerofn.web.probes import Probes
+from aerofn.web.probes import Probes, Readiness
 from aerofn.web.secrets import SecretRoutes
 
 FUNCTIONS = "/functions/v1/"
@@ -34,7 +34,7 @@ class Ports:
     """What the routes need; the composition root hands it over.
 
     Args:
-        ready: why the node cannot take work; empty when it can.
+        ready: whether the node can take work.
         metrics: body and content type.
     """
 
@@ -43,7 +43,7 @@ class Ports:
     kept: KeptRequests
     functions: Functions
     secrets: Secrets
-    ready: Callable[[], Awaitable[list[str]]]
+    ready: Callable[[], Awaitable[Readiness]]
     metrics: Callable[[], tuple[bytes, str]]
     events: EventList
 

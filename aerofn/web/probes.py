@@ -1,6 +1,7 @@
 """What the platform around a node asks it: is it alive, is it ready, what are its metrics."""
 
 from collections.abc import Awaitable, Callable
+from typing import NamedTuple
 
 import msgspec
 from starlette.requests import Request
@@ -11,16 +12,30 @@ from aerofn.web.operation import Content, operation
 
 
 class Health(msgspec.Struct):
-    """`ok`, or `ready`."""
+    """`ok`."""
 
     status: str
+
+
+class Ready(msgspec.Struct):
+    """`ready`, and what the node cannot promise nevertheless."""
+
+    status: str
+    warnings: list[str]
+
+
+class Readiness(NamedTuple):
+    """Whether a node can take work: it cannot for `reasons`; it can, but promises less than usual, for `warnings`."""
+
+    reasons: list[str]
+    warnings: list[str] = []  # noqa: RUF012  nobody writes to it
 
 
 class Probes:
     """Health, readiness and metrics. They need no token: let only the platform reach them."""
 
     def __init__(
-        self, ready: Callable[[], Awaitable[list[str]]], metrics: Callable[[], tuple[bytes, str]]
+        self, ready: Callable[[], Awaitable[Readiness]], metrics: Callable[[], tuple[bytes, str]]
     ) -> None:
         self._ready = ready
         self._metrics = metrics
@@ -30,17 +45,17 @@ class Probes:
         """200 for as long as the event loop turns."""
         return json_answer(Health("ok"))
 
-    @operation("Whether the node can take work", answers={200: Health}, errors=[Busy], who="anybody")
+    @operation("Whether the node can take work", answers={200: Ready}, errors=[Busy], who="anybody")
     async def readiness(self, request: Request) -> Answer:
-        """200 when the node can take work.
+        """200 when the node can take work, with what it cannot promise.
 
         Raises:
             Busy: it cannot, code `not_ready`; says why.
         """
-        reasons = await self._ready()
+        reasons, warnings = await self._ready()
         if reasons:
             raise _not_ready(reasons)
-        return json_answer(Health("ready"))
+        return json_answer(Ready("ready", warnings))
 
     @operation(
         "Prometheus' metrics", answers={200: Content({"text/plain": {"type": "string"}})}, who="anybody"

@@ -19,13 +19,13 @@ BEGIN
 END $$;
 REVOKE ALL ON FUNCTION aerofn_internal.causer() FROM PUBLIC;
 
--- How many functions stand behind this transaction: 0 for an ordinary writer. From the signed document, so that a
--- function cannot make itself the first of its chain.
+-- How many functions stand behind this transaction: 0 for an ordinary writer. From the signed document; a function
+-- that took it away counts as past every limit, so that no loop can hide.
 CREATE OR REPLACE FUNCTION aerofn_internal.next_depth() RETURNS smallint
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   IF EXISTS (SELECT FROM aerofn_internal.logins l WHERE l.login = session_user AND l.role <> 'aerofn_service') THEN
-    RETURN coalesce((aerofn_auth.signed() ->> 'depth')::int, 0) + 1;
+    RETURN coalesce((aerofn_auth.signed() ->> 'depth')::int + 1, 32767);
   END IF;
   RETURN 0;
 END $$;

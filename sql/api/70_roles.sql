@@ -74,6 +74,7 @@ BEGIN
     RETURN;
   END IF;
   EXECUTE format('CREATE ROLE %I NOLOGIN', wanted);
+  INSERT INTO aerofn_internal.made (kind, role) VALUES ('role', wanted) ON CONFLICT DO NOTHING;
   IF wanted = 'service_role' AND aerofn_internal.as_superuser() THEN
     EXECUTE format('ALTER ROLE %I BYPASSRLS', wanted);
   END IF;
@@ -142,9 +143,10 @@ REVOKE ALL ON FUNCTION aerofn_internal.install_login FROM PUBLIC;
 
 -- The sealed executor: guest text runs inside a SECURITY DEFINER function that the exposed role itself
 -- owns, so PostgreSQL refuses SET ROLE, COMMIT and their kin however they are spelled.
--- kind: 'types' (answers the parameters' types, runs nothing), 'rows' (can stand in a CTE), 'writing' (returns rows,
--- but has data-modifying CTEs), 'count' (no rows). Answers UTF-8, whatever the guest made of client_encoding: on
--- success an object that begins with {"rows" (or the types), on the guest's error one that has "code" first.
+-- kind: 'types' (answers the parameters' types, runs nothing), 'rows', 'count' (no rows). The text is run as it is,
+-- inside no other statement, and its rows are fetched some at a time: a result over the caps is never held whole.
+-- Answers UTF-8, whatever the guest made of client_encoding: on success an object that begins with {"rows" (or the
+-- types), on the guest's error one that has "code" first.
 CREATE OR REPLACE FUNCTION aerofn_internal.install_executor(exposed text) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $install$
 DECLARE
@@ -153,6 +155,7 @@ BEGIN
   SELECT login INTO STRICT runner FROM aerofn_internal.logins WHERE role = exposed;
   IF NOT pg_has_role(current_user, exposed, 'USAGE') THEN
     EXECUTE format('GRANT %I TO CURRENT_USER', exposed);
+    INSERT INTO aerofn_internal.made (kind, role) VALUES ('membership', exposed) ON CONFLICT DO NOTHING;
   END IF;
   EXECUTE format('DROP FUNCTION IF EXISTS aerofn_run.%I(text, text, text[], int, int)', exposed);
   EXECUTE format($make$
@@ -160,6 +163,7 @@ CREATE FUNCTION aerofn_run.%1$I(kind text, query text, params text[], max_rows i
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $body$
 DECLARE
   n bigint;
+  size bigint := 0;
   doc text;
   r record;
   list text[] := '{}';
@@ -170,14 +174,16 @@ BEGIN
     RAISE EXCEPTION 'the executor is not sealed' USING ERRCODE = '42501';
   END IF;
   CASE kind
-  WHEN 'rows' THEN
-    EXECUTE 'WITH aerofn AS (' || query || E'\n) SELECT pg_catalog.count(*), pg_catalog.json_build_object('
-      || '''rows'', coalesce(pg_catalog.json_agg(aerofn.*), ''[]''), ''rowCount'', pg_catalog.count(*))::text '
-      || 'FROM (SELECT * FROM aerofn LIMIT ' || max_rows + 1 || ') aerofn' INTO n, doc USING params;
-  WHEN 'writing' THEN
+  WHEN 'rows', 'writing' THEN  -- 'writing': what nodes of before say when they have not been restarted yet
     FOR r IN EXECUTE query USING params LOOP
-      list := pg_catalog.array_append(list, pg_catalog.row_to_json(r)::text);
-      EXIT WHEN pg_catalog.cardinality(list) > max_rows;
+      doc := pg_catalog.row_to_json(r)::text;
+      list := pg_catalog.array_append(list, doc);
+      size := size + pg_catalog.octet_length(doc) + 1;
+      IF size > max_bytes OR pg_catalog.cardinality(list) > max_rows THEN
+        RAISE EXCEPTION 'the statement returns more than %%',
+            CASE WHEN size > max_bytes THEN max_bytes || ' bytes' ELSE max_rows || ' rows' END
+          USING ERRCODE = '54000', HINT = 'Ask for fewer rows at a time (LIMIT), or for fewer columns.';
+      END IF;
     END LOOP;
     n := pg_catalog.cardinality(list);
     doc := '{"rows":[' || pg_catalog.array_to_string(list, ',') || '],"rowCount":' || n || '}';
@@ -185,19 +191,11 @@ BEGIN
     EXECUTE 'PREPARE aerofn_types AS ' || query;
     doc := aerofn_auth.parameter_types('aerofn_types', pg_catalog.current_setting('search_path'));
     DEALLOCATE aerofn_types;
-    n := 0;
   ELSE
     EXECUTE query USING params;
     GET DIAGNOSTICS n = ROW_COUNT;
-    RETURN pg_catalog.convert_to('{"rows":[],"rowCount":' || n || '}', 'UTF8');
+    doc := '{"rows":[],"rowCount":' || n || '}';
   END CASE;
-  IF n > max_rows THEN
-    RAISE EXCEPTION 'the statement returns more than %% rows', max_rows
-      USING ERRCODE = '54000', HINT = 'Ask for fewer rows at a time (LIMIT), or for fewer columns.';
-  ELSIF pg_catalog.octet_length(doc) > max_bytes THEN
-    RAISE EXCEPTION 'the statement returns %% bytes, more than %%', pg_catalog.octet_length(doc), max_bytes
-      USING ERRCODE = '54000', HINT = 'Ask for fewer rows at a time (LIMIT), or for fewer columns.';
-  END IF;
   RETURN pg_catalog.convert_to(doc, 'UTF8');
 EXCEPTION WHEN OTHERS THEN
   GET STACKED DIAGNOSTICS k = RETURNED_SQLSTATE, m = MESSAGE_TEXT, d = PG_EXCEPTION_DETAIL, h = PG_EXCEPTION_HINT,

@@ -12,6 +12,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
                   'pg_sleep_until', 'ts_stat', 'loread', 'lowrite')
     OR f.proname ~ '^(query|cursor|table|schema|database)_to_xml' OR f.proname ~ '^pg_(try_)?advisory_(xact_)?lock'
     OR f.proname ~ '^lo_' OR (f.proname = 'ts_rewrite' AND f.pronargs = 2)
+    OR f.proname ~ '^pg_(clear|restore)_(relation|attribute|extended)_stats'
   ELSE EXISTS (
     SELECT FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid AND d.refclassid = 'pg_extension'::regclass
     WHERE d.objid = f.oid AND d.classid = 'pg_proc'::regclass AND d.deptype = 'e'

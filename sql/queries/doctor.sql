@@ -24,6 +24,14 @@ WHERE p.object LIKE 'FUNCTION %' AND to_regprocedure(substr(p.object, 10)) IS NO
   AND has_function_privilege(r.oid, to_regprocedure(substr(p.object, 10)), 'EXECUTE')
 GROUP BY p.object, p.privilege ORDER BY 1
 
+-- name: cut_off
+-- What connects to act as an exposed role (PostgREST's authenticator) and was made after hardening: it never had by
+-- name what PUBLIC has no more.
+SELECT format('role %I', r.rolname) AS object, 'may not call set_config(text,text,boolean)' AS detail FROM pg_roles r
+WHERE r.rolcanlogin AND NOT r.rolsuper AND NOT has_function_privilege(r.oid, 'set_config(text,text,boolean)', 'EXECUTE')
+  AND EXISTS (SELECT FROM pg_auth_members m WHERE m.member = r.oid AND m.roleid::regrole::text = ANY ($1::text[]))
+  AND r.rolname !~ '^aerofn_run_' ORDER BY 1
+
 -- name: raw_claims
 SELECT format('policy %I on %I.%I', policyname, schemaname, tablename) AS object,
        coalesce(qual, '') || coalesce(' ' || with_check, '') AS detail
@@ -82,7 +90,7 @@ SELECT c.oid::regclass::text AS object,
        string_agg(DISTINCT format('%s to %s', a.privilege_type, coalesce(r.rolname, 'PUBLIC')), ', ') AS detail
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace, aclexplode(c.relacl) a LEFT JOIN pg_roles r ON r.oid = a.grantee
 WHERE n.nspname !~ '^(pg_|information_schema$)' AND c.relkind IN ('r', 'p', 'f')
-  AND a.privilege_type IN ('TRUNCATE', 'TRIGGER', 'REFERENCES') AND (a.grantee = 0 OR r.rolname = ANY ($1::text[]))
+  AND a.privilege_type IN ('TRUNCATE', 'TRIGGER', 'REFERENCES', 'MAINTAIN') AND (a.grantee = 0 OR r.rolname = ANY ($1::text[]))
 GROUP BY c.oid ORDER BY 1
 
 -- name: no_policies
@@ -109,7 +117,7 @@ ORDER BY 1
 
 -- name: powerful_role
 SELECT format('role %I', r.rolname) AS object, concat_ws(', ',
-         CASE WHEN r.rolsuper THEN 'SUPERUSER' END, CASE WHEN r.rolcreaterole THEN 'CREATEROLE' END,
+         CASE WHEN r.rolsuper THEN 'SUPERUSER' END, CASE WHEN r.rolcanlogin THEN 'LOGIN: it could set its own password' END, CASE WHEN r.rolcreaterole THEN 'CREATEROLE' END,
          CASE WHEN r.rolreplication THEN 'REPLICATION' END, CASE WHEN r.rolcreatedb THEN 'CREATEDB' END,
          (SELECT 'member of ' || string_agg(g.rolname, ', ' ORDER BY g.rolname) FROM pg_roles g
           WHERE g.oid <> r.oid AND (g.rolsuper OR g.rolname ~ '^pg_') AND pg_has_role(r.oid, g.oid, 'MEMBER')),
@@ -117,7 +125,7 @@ SELECT format('role %I', r.rolname) AS object, concat_ws(', ',
           WHERE c.relowner = r.oid AND c.relrowsecurity AND NOT c.relforcerowsecurity)) AS detail
 FROM pg_roles r
 WHERE r.rolname = ANY ($1::text[]) AND (
-  r.rolsuper OR r.rolcreaterole OR r.rolreplication OR r.rolcreatedb
+  r.rolsuper OR r.rolcanlogin OR r.rolcreaterole OR r.rolreplication OR r.rolcreatedb
   OR EXISTS (SELECT FROM pg_roles g WHERE g.oid <> r.oid AND (g.rolsuper OR g.rolname ~ '^pg_') AND pg_has_role(r.oid, g.oid, 'MEMBER'))
   OR EXISTS (SELECT FROM pg_class c WHERE c.relowner = r.oid AND c.relrowsecurity AND NOT c.relforcerowsecurity))
 ORDER BY 1

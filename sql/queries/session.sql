@@ -11,7 +11,7 @@ SELECT aerofn_run.{role}({kind}, {statement}, ARRAY[{params}]::text[], {rows}, {
 
 -- name: finish
 -- Deferred constraints, under the role; cursors WITH HOLD would run at COMMIT as the login, so they go before it.
-SELECT aerofn_run.{finish}(); CLOSE ALL; SELECT aerofn_internal.check_seal({role})
+SELECT aerofn_run.{finish}(), aerofn_internal.check_seal({role}); CLOSE ALL
 
 -- name: store
 -- Requests to be sent once this transaction has committed.

@@ -6,6 +6,7 @@ import shutil
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,16 @@ import pytest
 from msgspec import Raw
 
 from aerofn.app import Service
+from aerofn.bridge.guard import Guard
+from aerofn.bridge.session import Caps, Door
 from aerofn.build import build
+from aerofn.db import pool
 from aerofn.dispatch.invoker import Completed
 from aerofn.dispatch.requests import HttpRequest
 from aerofn.model import Caller, Record
+from tests.conftest import Database
+
+from .session_kit import SCHEMA
 
 ROOT = Path(__file__).resolve().parents[2]
 ANYBODY = Caller("anon")
@@ -69,14 +76,23 @@ def probe(tmp_path_factory) -> bytes:
 
 
 @pytest.fixture
-def node_of(database, tmp_path_factory):
+def node_of(database, node_on):
     """Starts nodes: `async with node_of(timeout_ms=…) as node`."""
+    return partial(node_on, database)
+
+
+@pytest.fixture
+def node_on(tmp_path_factory):
+    """Starts nodes on any database: `async with node_on(database) as node`."""
     # Compiled components are shared by the session's tests: compiling is tested elsewhere.
     cache = tmp_path_factory.getbasetemp() / "compiled"
 
     @asynccontextmanager
     async def start(
-        env: dict[str, str] | None = None, records: Records | None = None, **overrides: Any
+        database: Database,
+        env: dict[str, str] | None = None,
+        records: Records | None = None,
+        **overrides: Any,
     ) -> AsyncIterator[Node]:
         overrides = {"cache_dir": cache, "records_to_stdout": False, "shutdown_grace_s": 2, **overrides}
         node = Node(database.settings(**overrides), records or Records(), env=env or {})
@@ -108,3 +124,32 @@ async def shop(conn):
         "SELECT aerofn.create_row_trigger('reduce-stock', 'orders', '{INSERT}', run_as => 'service_role')"
     )
     return conn
+
+
+@pytest.fixture(scope="session")
+async def guard():
+    guard = Guard()
+    yield guard
+    await guard.close()
+
+
+@pytest.fixture
+async def door_of(database, guard):
+    """Doors into the test's database; the pools are closed at the end."""
+    conn = await database.connect()
+    await conn.execute(SCHEMA)
+    known, opened = await pool.known_logins(database.settings()), []
+
+    async def make(role="authenticated", size=3, share=3, **caps):
+        settings = database.settings(pool_size=size, function_pool_size=share)
+        pools = pool.open_role_pools(settings, known)
+        opened.extend(pools.values())
+        return Door(role, pools[role], guard, Caps(**caps))
+
+    yield make
+    await pool.close(*opened)
+
+
+@pytest.fixture
+async def door(door_of):
+    return await door_of()

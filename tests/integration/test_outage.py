@@ -31,7 +31,7 @@ async def test_a_database_that_is_away_for_a_while(shop, server, node_of):
     async with node_of(poll_s=0.2) as node:
         alter = "ALTER DATABASE " + await shop.fetchval("SELECT quote_ident(current_database())")
         before = node.parts.listener.node
-        assert (before is not None, await node.readiness()) == (True, [])
+        assert (before is not None, (await node.readiness()).reasons) == (True, [])
         await server.admin.execute(f"{alter} ALLOW_CONNECTIONS false")
         await shop.execute(CUT)
         async with httpx.AsyncClient(

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from .test_session import ask, committed, door, door_of, guard  # noqa: F401
+from .session_kit import ask, committed
 
 TYPES = {
     "smallint": (7, 7),
@@ -42,7 +42,7 @@ TYPES = {
 
 
 @pytest.fixture
-async def typed(door, database):  # noqa: F811
+async def typed(door, database):
     conn = await database.connect()
     await conn.execute("""
         CREATE TYPE mood AS ENUM ('happy', 'sad');
@@ -54,7 +54,7 @@ async def typed(door, database):  # noqa: F811
 
 @pytest.mark.parametrize("name", TYPES)
 async def test_both_ways(typed, name):
-    door, conn = typed  # noqa: F811
+    door, conn = typed
     given, expected = TYPES[name]
     await conn.execute(f"CREATE TABLE t (v {name}); GRANT ALL ON t TO authenticated")
     async with committed(door) as opened:
@@ -69,14 +69,14 @@ async def test_both_ways(typed, name):
 
 
 async def test_a_domains_check_refuses(typed):
-    door, _ = typed  # noqa: F811
+    door, _ = typed
     async with committed(door) as opened:
         ok, doc = await ask(opened, "SELECT $1::positive", -1)
         assert (ok, doc["code"]) == (False, "23514")
 
 
 async def test_a_parameter_may_come_twice_and_out_of_order(typed):
-    door, _ = typed  # noqa: F811
+    door, _ = typed
     async with committed(door) as opened:
         ok, doc = await ask(opened, "SELECT $2::text || $1 || $2 AS x -- $3", "a", "b")
         assert (ok, doc["rows"]) == (True, [{"x": "bab"}])

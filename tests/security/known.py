@@ -16,9 +16,14 @@ FOUND_BY_DOCTOR = {
     "owner_view": "a view without security_invoker reads as its owner: doctor `owner_view`",
     "leaky_view_no_barrier": "a filter in an owner's view is no policy: doctor `owner_view`",
     "matview": "a materialized view has no policies: doctor `materialized_view`",
+    "explain_counts_strangers": "EXPLAIN tells how many rows a policy hid, not what is in them; " + _EXEC,
+    "password_of_the_role": "every role may set its own password; without LOGIN it is good for nothing: doctor "
+    "`powerful_role`; " + _EXEC,
     "truncate": "GRANT ALL includes TRUNCATE: doctor `broad_grant`; " + _EXEC,
 }
 NOT_HARDENED = {
+    "default_privileges_for_everybody": "a role may say who gets what it will create, which is nothing; "
+    + _EXEC,
     "secdef_temp_shadow_exec": "temporary tables shadow names in a SECURITY DEFINER function without search_path; "
     + _EXEC,
     "create_trigger_exec": "GRANT ALL includes TRIGGER, and nothing refuses DDL: doctor `broad_grant`; "

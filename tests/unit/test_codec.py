@@ -64,3 +64,10 @@ def test_a_literal_is_ascii_and_ends_where_it_should(text):
 
 def test_an_identifier():
     assert quoted('a"b') == '"a""b"'
+
+
+@pytest.mark.parametrize("kind", [PLAIN, JSON, ARRAY])
+def test_parameters_nested_past_all_reason_are_an_error(kind):
+    with pytest.raises(QueryError) as caught:
+        texts(f"[{'[' * 100_000}{']' * 100_000}]", [kind])
+    assert caught.value.code == "54001"

@@ -77,7 +77,7 @@ async def test_denied_by_name_and_by_column(guard, name):
         ("SELECT '$1', $$ $2 $$, $1", "rows", (1,)),
         ("INSERT INTO t VALUES ($1)", "count", (1,)),
         ("INSERT INTO t VALUES (1) RETURNING a", "rows", ()),
-        ("WITH x AS (INSERT INTO t VALUES (1) RETURNING a) SELECT * FROM x", "writing", ()),
+        ("WITH x AS (INSERT INTO t VALUES (1) RETURNING a) SELECT * FROM x", "rows", ()),
         ("WITH x AS (SELECT 1) UPDATE t SET a = 1 RETURNING a", "rows", ()),
         ("SELECT 1;", "rows", ()),
     ],

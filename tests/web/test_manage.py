@@ -77,7 +77,9 @@ async def test_health_and_metrics(client: httpx.AsyncClient) -> None:
 
 
 async def test_readiness(web: Web, client: httpx.AsyncClient) -> None:
-    assert (await client.get("/readyz")).json() == {"status": "ready"}
+    assert (await client.get("/readyz")).json() == {"status": "ready", "warnings": []}
+    web.warnings = ["not hardened"]
+    assert (await client.get("/readyz")).json() == {"status": "ready", "warnings": ["not hardened"]}
     web.reasons = ["no database", "no listener"]
     answer = await client.get("/readyz")
     assert (answer.status_code, answer.json()["code"]) == (503, "not_ready")

@@ -27,6 +27,7 @@ from aerofn.errors import AeroFnError, NotFound
 from aerofn.model import Caller, GuestError, Outcome, Record, Run, Usage
 from aerofn.settings import Settings, from_env
 from aerofn.web.application import Ports, create
+from aerofn.web.probes import Readiness
 
 SECRET = "a secret of the tests, longer than 32 characters"
 COMPONENT = b"\0asm\x0d\0\1\0"
@@ -162,6 +163,7 @@ class Web:
     requests: Requests = field(default_factory=Requests)
     functions: Functions = field(default_factory=Functions)
     reasons: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     settings: Settings = field(default_factory=settings)
     events: list[str] = field(default_factory=list)
 
@@ -173,8 +175,8 @@ class Web:
         )  # type: ignore[arg-type]
         return create(ports, self._lifespan)
 
-    async def _ready(self) -> list[str]:
-        return self.reasons
+    async def _ready(self) -> Readiness:
+        return Readiness(self.reasons, self.warnings)
 
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:

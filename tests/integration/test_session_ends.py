@@ -1,0 +1,116 @@
+"""Sessions whose connection breaks or whose query does not end: nothing half done, and the backend is stopped."""
+
+import asyncio
+
+import pytest
+
+from aerofn.errors import DatabaseUnavailable, HostError, QueryError
+
+from .session_kit import committed, rows, session
+
+LONG = "SELECT count(*) FROM generate_series(1, 10000000000)"
+
+
+async def backends(database, door):
+    """Backends of the door's login that PostgreSQL still has."""
+    conn = await database.connect()
+    login = await conn.fetchval("SELECT login FROM aerofn_internal.logins WHERE role = 'authenticated'")
+    count = "SELECT count(*) FROM pg_stat_activity WHERE usename = $1 AND datname = current_database()"
+    return lambda: conn.fetchval(count, login)
+
+
+async def until(condition):
+    async with asyncio.timeout(10):
+        while not await condition():  # PostgreSQL tells nobody when a backend ends
+            await asyncio.sleep(0.01)
+
+
+async def kill(database):
+    conn = await database.connect()
+    await conn.execute(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+        "WHERE usename LIKE 'aerofn_run%' AND datname = current_database()"
+    )
+
+
+async def test_killed_while_idle_before_and_after_a_query(door, database):
+    async with committed(door) as opened:
+        await rows(opened, "SELECT 1")
+    await kill(database)  # an idle one: the next session must not notice more than an error
+    opened = session(door)
+    try:
+        await opened.query("SELECT 1", "[]")
+    except (DatabaseUnavailable, HostError):
+        opened.abandon()
+    else:
+        await opened.commit()
+    opened = session(door)
+    await rows(opened, "INSERT INTO uniques VALUES (1)")
+    await kill(database)
+    with pytest.raises((DatabaseUnavailable, QueryError)):
+        await opened.commit()
+    async with committed(door) as after:
+        assert await rows(after, "SELECT count(*) FROM uniques") == [[0]]
+
+
+async def test_killed_during_a_query(door, database):
+    opened = session(door)
+    await rows(opened, "SELECT 1")
+    running = asyncio.create_task(opened.query(LONG, "[]"))
+    await asyncio.sleep(0)
+    await kill(database)
+    try:
+        ok, _ = await running
+        assert not ok
+    except DatabaseUnavailable:
+        pass
+    await opened.rollback()
+    async with committed(door) as after:
+        assert await rows(after, "SELECT 1") == [[1]]
+
+
+async def cancelled(database, opened, text):
+    """Begin a query, cancel it once it computes, and abandon its session."""
+    await rows(opened, "SELECT 1")
+    running = asyncio.create_task(opened.query(text, "[]"))
+    admin = await database.connect()
+    await until(lambda: admin.fetchval("SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type IS NULL "
+                                       "AND usename LIKE 'aerofn_run%' AND datname = current_database()"))  # fmt: skip
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    opened.abandon()
+
+
+@pytest.mark.parametrize("text", [LONG, "SELECT stubborn()"])
+async def test_cancelled_the_backend_really_stops(door_of, database, text):
+    door = await door_of(size=1)
+    count = await backends(database, door)
+    await cancelled(database, session(door), text)
+
+    async def gone():
+        return await count() == 0
+
+    await until(gone)
+    async with committed(door) as after:
+        assert await rows(after, "SELECT 1") == [[1]]
+
+
+async def test_what_nothing_stops_keeps_its_place_in_the_pool(door_of, database):
+    """path <-> path looks for no signal: cancelled and terminated, it computes to its end."""
+    door, refused = await door_of(size=1, wait_s=0.05), 0
+    opened = session(door)
+    ((backend,),) = await rows(opened, "SELECT pg_backend_pid()")
+    path = "(SELECT ('[' || string_agg(format('(%s,%s)', g, g * 7919 % 10007), ',') || ']')::path AS p"
+    await cancelled(database, opened, f"SELECT p <-> p FROM {path} FROM generate_series(1, 4000) g) x")
+    while True:
+        following = session(door)
+        try:
+            assert await rows(following, "SELECT 1") == [[1]]
+            break
+        except DatabaseUnavailable:
+            refused += 1
+    admin = await database.connect()
+    assert await admin.fetchval("SELECT count(*) FROM pg_stat_activity WHERE pid = $1", backend) == 0
+    assert refused
+    await following.commit()
