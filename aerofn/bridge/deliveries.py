@@ -9,7 +9,7 @@ from aerofn.db.secrets import Secrets
 from aerofn.model import Version
 
 
-class Kept(msgspec.Struct, frozen=True, omit_defaults=True):
+class Delivery(msgspec.Struct, frozen=True, omit_defaults=True):
     """A request to be sent after the commit, as its event's payload has it.
 
     `request` is the function's JSON; where the function has secrets it is encrypted, and `sealed` instead.
@@ -25,7 +25,7 @@ class Kept(msgspec.Struct, frozen=True, omit_defaults=True):
 class _Stored(msgspec.Struct, frozen=True):
     """The event as it is leased."""
 
-    payload: Kept
+    payload: Delivery
 
 
 _stored = msgspec.json.Decoder(_Stored)
@@ -44,8 +44,8 @@ class Deliveries:
 
     def described(self, payload: bytes) -> str:
         """Method and host of an event's request; nothing of it may be secret."""
-        kept = _stored.decode(payload).payload
-        return f"{kept.method} {kept.host}"
+        delivery = _stored.decode(payload).payload
+        return f"{delivery.method} {delivery.host}"
 
     async def deliver(self, version: Version, payload: bytes) -> int:
         """Send an event's request, by the grants of the version that is active now; the answer's status.
@@ -54,8 +54,10 @@ class Deliveries:
             FetchError: it was refused, or failed.
             HostError: it cannot be decrypted here.
         """
-        kept = _stored.decode(payload).payload
-        sent = kept.request
+        delivery = _stored.decode(payload).payload
+        sent = delivery.request
         if sent is None:
-            sent = msgspec.json.decode(self._secrets.decrypted(kept.sealed or "", kept.key), type=Sent)
+            sent = msgspec.json.decode(
+                self._secrets.decrypted(delivery.sealed or "", delivery.key), type=Sent
+            )
         return await self._egress.status(version.function_id, Grants(version.hosts), sent)

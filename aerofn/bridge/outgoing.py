@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from aerofn.bridge.deliveries import Kept
+from aerofn.bridge.deliveries import Delivery
 from aerofn.bridge.egress.body import Budget
 from aerofn.bridge.egress.egress import Egress
 from aerofn.bridge.egress.grants import Grants
@@ -51,7 +51,7 @@ class Outgoing:
         self._seal = seal
         self._made = 0
         self._kept_bytes = 0
-        self.kept: list[Kept] = []
+        self.kept: list[Delivery] = []
 
     def deferred(self) -> Deferred | None:
         """What is to be stored with the effects, if anything."""
@@ -123,11 +123,11 @@ class Outgoing:
                 f"the requests to be sent after the commit are more than {self._egress.most_bytes} bytes",
                 code="request_too_large",
             )
-        kept = Kept(key, request.method, request.url.raw_host or "")
+        delivery = Delivery(key, request.method, request.url.raw_host or "")
         if self._seal is None:
-            self.kept.append(msgspec.structs.replace(kept, request=sent))
+            self.kept.append(msgspec.structs.replace(delivery, request=sent))
         else:
-            self.kept.append(msgspec.structs.replace(kept, sealed=self._seal(text, key)))
+            self.kept.append(msgspec.structs.replace(delivery, sealed=self._seal(text, key)))
         return key
 
 
