@@ -1,6 +1,6 @@
 """SQL that sqlsmith makes up from the victim's own schema, sent by a function and, past the guard, to the executor.
 
-`make soak` goes on for SQLSMITH_SECONDS; the suite takes a taste of it. Debian: apt-get install sqlsmith.
+`make soak` runs it, for SQLSMITH_SECONDS; it is too slow for the suite. Debian: apt-get install sqlsmith.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ import pytest
 
 from .arena import HERE, MALLORY, Arena
 
-SECONDS = float(os.environ.get("SQLSMITH_SECONDS", "5"))
+SECONDS = float(os.environ.get("SQLSMITH_SECONDS", "0"))
 PATIENCE_S = 0.5
 # What mallory, as authenticated, may not change; and what says who may do what.
 UNTOUCHABLE = """
@@ -28,7 +28,10 @@ UNION ALL SELECT 'login', l::text FROM aerofn_internal.logins l
 UNION ALL SELECT 'key', k::text FROM aerofn_auth.claim_keys k
 UNION ALL SELECT 'version', v.id || v.status::text FROM aerofn_internal.versions v
 """
-pytestmark = pytest.mark.skipif(shutil.which("sqlsmith") is None, reason="sqlsmith is not installed")
+pytestmark = [
+    pytest.mark.skipif(not SECONDS, reason="for make soak"),
+    pytest.mark.skipif(shutil.which("sqlsmith") is None, reason="sqlsmith is not installed"),
+]
 
 
 async def made_up(url: str, seed: int, *options: str) -> list[str]:
@@ -109,10 +112,9 @@ async def test_nothing_that_sqlsmith_makes_up_gets_out(arena, shape):
             texts = await made_up(shape.url, seed, *options)
             assert len(texts) > 100
             for sent in (by_function, past_the_guard):
-                some = texts if SECONDS > 10 else texts[:40]
-                seen = await sent(arena, some)
+                seen = await sent(arena, texts)
                 assert not [told for told in seen if "victim signed" in told]
-                ran += len(some)
+                ran += len(texts)
                 succeeded += sum('{"rows"' in told for told in seen)
         if time.monotonic() > end:
             break
