@@ -264,6 +264,23 @@ def apply(  # noqa: PLR0917  typer's options are the parameters
 
 
 @app.command()
+def rehearse(
+    function: Annotated[str, Argument(help="the function")],
+    version: Annotated[int, Option(help="the version to try beside the active one")],
+    last: Annotated[int, Option(min=1, max=10_000, help="how many of the last kept events")] = 100,
+    database_url: DatabaseUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run past events with another version, in transactions that are rolled back, and compare.
+
+    Exit code 1 when it does otherwise than the active version. Outgoing HTTP is refused.
+    """
+    from aerofn.cli.rehearse import command  # noqa: PLC0415
+
+    sys.exit(command.run(database_url, function, version, last, as_json=as_json))
+
+
+@app.command()
 def invoke(
     name: Annotated[str, Argument(help="the function")],
     data: Annotated[str, Option("--data", "-d", help="the body, JSON")] = "null",

@@ -4,7 +4,7 @@ import contextlib
 import tempfile
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import asyncpg
 import msgspec
@@ -25,6 +25,7 @@ from aerofn.testing.result import Result
 from aerofn.testing.session import OneConnection, TrialSession
 
 _Q = sql.queries("testing")
+Isolation = Literal["read_committed", "repeatable_read"]
 
 
 class Function(msgspec.Struct, frozen=True):
@@ -67,10 +68,17 @@ class Workbench:
             source = self.folder / declared.source
             if source.suffix != ".wasm":
                 source = build(source, self._scratch / f"{len(self._functions)}.wasm").output
-            digest = await self._runtime.prepare(source.read_bytes())
-            component = await self._runtime.load(digest, _nothing_to_fetch)
-            self._functions[name] = Function(name, declared, component)
+            self._functions[name] = await self.compiled(name, declared, source.read_bytes())
         return self._functions[name]
+
+    async def compiled(self, name: str, declared: project.Function, wasm: bytes) -> Function:
+        """A function from its component's bytes.
+
+        Raises:
+            InvalidComponent, CompileFailed: they are no function.
+        """
+        digest = await self._runtime.prepare(wasm)
+        return Function(name, declared, await self._runtime.load(digest, _nothing_to_fetch))
 
     def _declared(self, name: str) -> project.Function:
         if (self.folder / project.FILE).is_file():
@@ -85,10 +93,10 @@ class Workbench:
         )
 
     @contextlib.asynccontextmanager
-    async def trial(self) -> AsyncIterator["Trial"]:
+    async def trial(self, isolation: Isolation = "read_committed") -> AsyncIterator["Trial"]:
         """One test: a transaction that is rolled back."""
         connection = await connect(self.settings)
-        transaction = connection.transaction()
+        transaction = connection.transaction(isolation=isolation)
         await transaction.start()
         try:
             yield Trial(connection, self._guard, self._runtime)
