@@ -4,7 +4,7 @@ MAKEFLAGS += --no-print-directory
 .PHONY: help demo install test check format bench soak docs clean
 
 PY := .venv/bin/python
-BENCHES := rls runtime http backlog wakeups
+BENCHES := events rls runtime http backlog wakeups
 # The version of PostgreSQL for `make test`; the embedded one if not set.
 PG ?=
 export PG
@@ -30,7 +30,7 @@ check: .venv/.dev ## Style, types, import layers, SQL
 format: .venv/.dev ## Put the code into the project's style
 	@.venv/bin/ruff check --quiet --fix-only . && .venv/bin/ruff format .
 
-bench: $(BENCHES:%=bench-%) ## All benchmarks: bench-rls, bench-runtime, bench-http, bench-backlog, bench-wakeups
+bench: $(BENCHES:%=bench-%) ## All benchmarks: bench-events, bench-rls, bench-runtime, bench-http, bench-backlog, bench-wakeups
 
 bench-%: .venv/.dev
 	@test -f bench/$*.py || { echo "there is no bench/$*.py" >&2; exit 1; }

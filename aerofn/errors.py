@@ -23,6 +23,7 @@ AeroFnError
 │   ├── MemoryLimitExceeded   500 memory_limit
 │   ├── Cancelled             499 cancelled           (retry can help)
 │   └── HostError             500 host_error          (retry can help) AeroFn's own fault
+│       └── SteppedAside      500 host_error          (retry can help) never told: it is repeated by itself
 ├── QueryError                the SQL of a function failed; reaches the guest
 ├── FetchError                502 fetch_failed        an HTTP request of a function failed; reaches the guest
 ├── DatabaseUnavailable       503 database_unavailable (retry can help)
@@ -219,6 +220,10 @@ class HostError(InvocationError):
     """AeroFn itself failed while running the function."""
 
     retryable = True
+
+
+class SteppedAside(HostError):
+    """This run cannot go on in a transaction that it shares: it is broken off and repeated in one of its own."""
 
 
 class QueryError(AeroFnError):

@@ -106,7 +106,8 @@ class Version(msgspec.Struct, frozen=True):
 class Event(msgspec.Struct, frozen=True):
     """A leased event: what to run, as whom, and the fencing `token` that settling must present.
 
-    `payload` is the event's JSON object as the guest receives it, as text made by PostgreSQL.
+    `payload` is the event's JSON object as the guest receives it, as text made by PostgreSQL; `batch_size`: events
+    that its trigger's function is given at once.
     """
 
     id: int
@@ -120,6 +121,7 @@ class Event(msgspec.Struct, frozen=True):
     token: int
     depth: int
     created_at: datetime
+    batch_size: int = 1
 
 
 class Record(msgspec.Struct, frozen=True):

@@ -39,6 +39,7 @@ class RowTrigger(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     columns: tuple[str, ...] | None = None
     max_attempts: int = 5
     ordered_by: str | None = None
+    batch_size: int = 1
     enabled: bool = True
 
 

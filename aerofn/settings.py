@@ -91,6 +91,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """HTTP invocations that wait for a place; beyond it callers get 503 and `Retry-After`."""
     event_concurrency: Positive = 32
     """Events that run on this node at the same time."""
+    events_per_transaction: Annotated[int, Meta(ge=1, le=50)] = 25
+    """Events of one function and caller that may share a transaction when many wait; 1: each has its own."""
     lease_s: Seconds = 60.0
     """How long a node may hold an event beyond its time limit before another may take it."""
     max_depth: Positive = 16

@@ -142,4 +142,5 @@ def _pace(settings: Settings) -> Pace:
         poll_s=settings.poll_s,
         lease_s=settings.lease_s + settings.timeout_ms / 1000,
         max_depth=settings.max_depth,
+        share=settings.events_per_transaction,
     )

@@ -1,7 +1,7 @@
 """What one invocation may reach, behind the four host calls of `wit/aerofn.wit`."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ from aerofn.bridge.journal import Journal
 from aerofn.bridge.outgoing import Outgoing
 from aerofn.bridge.redaction import Redactor
 from aerofn.bridge.session import Door, Reply, Session
+from aerofn.bridge.shared import SharedSession
 from aerofn.db.events import Lease
 from aerofn.db.results import Kept
 from aerofn.db.secrets import Secrets
@@ -75,11 +76,20 @@ class InvocationHost:
 
     async def http_fetch(self, request: str) -> Reply:
         """Send one HTTP request or several; see `Outgoing.ask`."""
+        self._before_wait()
         return await self._outgoing.ask(request)
 
     async def wait(self, seconds: float) -> None:
         """Let so much time pass."""
+        self._before_wait()
         await asyncio.sleep(seconds)
+
+    def _before_wait(self) -> None:
+        try:
+            self._session.before_wait()
+        except AeroFnError as error:
+            self.failure = error
+            raise
 
     def log(self, level: str, message: str) -> None:
         """Keep a line; see `Journal.add`."""
@@ -99,9 +109,9 @@ class InvocationHost:
         )
         return msgspec.structs.replace(run, error=GuestError(message or "", name, stack, error.retry))
 
-    async def commit(self, lease: Lease | None, kept: Kept | None) -> None:
+    async def commit(self, leases: Sequence[Lease], kept: Kept | None) -> None:
         """Make the effects last; see `Session.commit`."""
-        await self._session.commit(lease, kept, self._outgoing.deferred())
+        await self._session.commit(leases, kept, self._outgoing.deferred())
 
     async def rollback(self) -> None:
         """Undo the effects."""
@@ -148,11 +158,31 @@ class Bridge:
             HostError: the caller's role is not exposed on this node, or a secret cannot be opened here.
             DatabaseUnavailable: its secrets cannot be read.
         """
+        return await self._host(version, Session(self._door(caller), caller, version.function, depth))
+
+    def shared(self, version: Version, caller: Caller, depth: int) -> SharedSession:
+        """A transaction for several invocations of `version` by `caller`, one after another.
+
+        Raises:
+            HostError: the caller's role is not exposed on this node.
+        """
+        return SharedSession(self._door(caller), caller, version.function, depth)
+
+    async def member(self, version: Version, shared: SharedSession) -> InvocationHost:
+        """The host of the shared transaction's next invocation; raises as `host`."""
+        host = await self._host(version, shared)
+        shared.turn()
+        return host
+
+    def _door(self, caller: Caller) -> Door:
         door = self._doors.get(caller.role)
         if door is None:
             raise HostError(
                 f"role {caller.role!r} is not exposed on this node", hint="add it to AEROFN_ROLES and restart"
             )
+        return door
+
+    async def _host(self, version: Version, session: Session) -> InvocationHost:
         granted = await self._grants(version.env_keys) if version.env_keys else _NOTHING
         seal = None if granted.redactor is None else self._secrets.encrypted
         outgoing = Outgoing(
@@ -163,9 +193,7 @@ class Bridge:
             count=partial(self._fetched, version.function),
             seal=seal,
         )
-        return InvocationHost(
-            Session(door, caller, version.function, depth), outgoing, granted, self._most.lines
-        )
+        return InvocationHost(session, outgoing, granted, self._most.lines)
 
     async def _grants(self, keys: frozenset[str]) -> Granted:
         values = await self._secrets.values(keys)

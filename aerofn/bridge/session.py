@@ -10,6 +10,7 @@ is prepared on the connection.
 
 import asyncio
 import json
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -84,13 +85,15 @@ class Statements:
         listed = ",".join([literal(value) if value is not None else "NULL" for value in params])
         return self._execute(kind=literal(kind), statement=literal(statement), params=listed)
 
-    def commit(self, lease: Lease | None, kept: Kept | None = None, deferred: str = "") -> str:
+    def commit(self, leases: Sequence[Lease], kept: Kept | None = None, deferred: str = "") -> str:
         """The last message of a transaction that succeeded."""
         finish, commit = self._commit
-        if lease is not None:
-            finish += f"{_Q.complete.format(event=lease.event, token=lease.token)}; "
+        if leases:
+            events = ",".join([str(lease.event) for lease in leases])
+            tokens = ",".join([str(lease.token) for lease in leases])
+            finish += f"{_Q.complete.format(events=events, tokens=tokens)}; "
         if kept is not None:
-            finish += f"{_keeping(lease, kept)}; "
+            finish += f"{_keeping(leases, kept)}; "
         return deferred + finish + commit
 
     def learn(self, text: str, types: list[Parameter]) -> None:
@@ -134,6 +137,7 @@ class Session:
         self._busy = False
         self._turn = asyncio.Lock()
         self._ended = False
+        self._lead = ""  # commands that go out in front of the next statement or the commit
         self.queries = 0
 
     @property
@@ -154,15 +158,18 @@ class Session:
             except QueryError as error:
                 return False, _json.encode(error.fields)
 
+    def before_wait(self) -> None:
+        """The function is about to wait for something that is not the database."""
+
     async def commit(
-        self, lease: Lease | None = None, kept: Kept | None = None, deferred: Deferred | None = None
+        self, leases: Sequence[Lease] = (), kept: Kept | None = None, deferred: Deferred | None = None
     ) -> None:
-        """Make the effects last, together with the event's completion if there is a lease, a kept result, and
+        """Make the effects last, together with the completion of the leased events, a kept result, and
         requests to be sent afterwards.
 
         Raises:
             QueryError: a deferred constraint refused; nothing was done.
-            LeaseLost: the event or request runs elsewhere now; nothing was done.
+            LeaseLost: one of the events, or the request, runs elsewhere now; nothing was done.
             DatabaseUnavailable: the connection broke; whether it was done is the database's to know.
         """
         if deferred is not None and self._connection is None:
@@ -172,7 +179,8 @@ class Session:
             return
         connection = self._connection
         try:
-            await self._send(connection, self._door.statements.commit(lease, kept, self._storing(deferred)))
+            storing = self._storing(deferred)
+            await self._send(connection, self._lead + self._door.statements.commit(leases, kept, storing))
         except asyncpg.PostgresError as error:
             committed = not connection.is_in_transaction()  # then it was the reset that failed
             self._discard()
@@ -306,19 +314,25 @@ class Session:
             parts.append(bytes(part))
 
         call = self._door.statements.execute(kind, statement, params)
+        lead, self._lead = self._lead, ""
         self._busy = True
         try:
-            await connection.copy_from_query(call, output=take, format="binary")
+            # Not copy_from_query: that takes no commands in front, which would be a round trip of their own.
+            copy_out = connection._copy_out  # type: ignore[attr-defined]
+            await copy_out(f"{lead}COPY ({call}) TO STDOUT (FORMAT binary)", take, None)
         except asyncpg.PostgresError as error:
             self._busy = False
-            # The executor reports a guest's errors as values: this is one that ends the transaction.
-            raise QueryError(_fields(error)) from error
+            raise self._broken_off(error) from error
         except (*BROKEN, ValueError) as error:
             self._discard()
             raise unavailable(error) from error
         self._busy = False
         doc = (parts[0] if len(parts) == 1 else b"".join(parts))[_BEFORE:-_AFTER]
         return doc.startswith(_ROWS), doc
+
+    def _broken_off(self, error: asyncpg.PostgresError) -> AeroFnError:
+        """What an error means that ends the transaction: the executor reports a guest's errors as values."""
+        return QueryError(_fields(error))
 
     def _forget_if_stale(self, text: str, doc: bytes) -> None:
         if msgspec.json.decode(doc).get("code", "").startswith(_STALE):
@@ -350,10 +364,10 @@ class Session:
             self._door.pool.discard(connection, self._function, busy=self._busy)
 
 
-def _keeping(lease: Lease | None, kept: Kept) -> str:
+def _keeping(leases: Sequence[Lease], kept: Kept) -> str:
     values = {"output": literal("\\x" + kept.output.hex()), "invocation": literal(kept.invocation)}
-    if lease is not None:
-        return _Q.keep_event.format(event=lease.event, **values)
+    if leases:
+        return _Q.keep_event.format(event=leases[0].event, **values)
     return _Q.keep.format(result=literal(kept.result or ""), token=kept.token, **values)
 
 

@@ -52,11 +52,47 @@ SYSTEM_SCHEMAS = frozenset(
 DATA_STATEMENTS = (ast.SelectStmt, ast.InsertStmt, ast.UpdateStmt, ast.DeleteStmt, ast.MergeStmt)
 
 
+# Functions that leave nothing on a connection, neither settings nor locks nor state of a sequence. What is not
+# here may: a statement that calls it is the last of a transaction that events share.
+PLAIN = frozenset(
+    {
+        "abs", "age", "array_agg", "array_append", "array_cat", "array_length", "array_position",
+        "array_prepend", "array_remove", "array_replace", "array_to_json", "array_to_string", "avg",
+        "bool_and", "bool_or", "btrim", "cardinality", "ceil", "ceiling", "char_length",
+        "clock_timestamp", "concat", "concat_ws", "count", "date", "date_bin", "date_part", "date_trunc",
+        "decode", "dense_rank", "div", "encode", "every", "exp", "extract", "first_value", "floor",
+        "format", "gen_random_uuid", "generate_series", "generate_subscripts", "initcap", "invoke",
+        "json_agg", "json_array_elements", "json_array_elements_text", "json_array_length",
+        "json_build_array", "json_build_object", "json_each", "json_each_text", "json_object",
+        "json_object_agg", "json_populate_record", "json_populate_recordset", "json_strip_nulls",
+        "json_to_record", "json_to_recordset", "json_typeof", "jsonb_agg", "jsonb_array_elements",
+        "jsonb_array_elements_text", "jsonb_array_length", "jsonb_build_array", "jsonb_build_object",
+        "jsonb_each", "jsonb_each_text", "jsonb_insert", "jsonb_object", "jsonb_object_agg",
+        "jsonb_object_keys", "jsonb_path_exists", "jsonb_path_query", "jsonb_path_query_array",
+        "jsonb_path_query_first", "jsonb_populate_record", "jsonb_populate_recordset", "jsonb_set",
+        "jsonb_strip_nulls", "jsonb_to_record", "jsonb_to_recordset", "jsonb_typeof", "jwt", "lag",
+        "last_value", "lead", "left", "length", "like_escape", "ln", "log", "lower", "lpad", "ltrim",
+        "make_date", "make_interval", "make_time", "make_timestamp", "make_timestamptz", "max", "md5",
+        "min", "mod", "now", "nth_value", "ntile", "octet_length", "overlay", "percentile_cont",
+        "percentile_disc", "plainto_tsquery", "position", "power", "rank", "regexp_match",
+        "regexp_matches", "regexp_replace", "regexp_split_to_array", "repeat", "replace", "reverse",
+        "right", "role", "round", "row_number", "row_to_json", "rpad", "rtrim", "sha256", "sha512",
+        "sign", "split_part", "sqrt", "starts_with", "statement_timestamp", "string_agg",
+        "string_to_array", "strpos", "substr", "substring", "sum", "timezone", "to_char", "to_date",
+        "to_json", "to_jsonb", "to_number", "to_timestamp", "to_tsquery", "to_tsvector",
+        "transaction_timestamp", "translate", "trunc", "ts_rank", "uid", "unnest", "upper",
+        "websearch_to_tsquery",
+    }
+)  # fmt: skip
+PLAIN_SCHEMAS = frozenset({"pg_catalog", "aerofn", "auth"})
+
+
 class Verdict(msgspec.Struct, frozen=True):
     """What the guard makes of a text.
 
     `refusal` says why it may not run. Otherwise `kind` is how the executor runs it (`rows` if it
     returns any, else `count`), and the text is `pieces` joined by the parameters `numbers`, counted from 1.
+    `plain`: by itself it leaves nothing on the connection but its effects on tables.
     """
 
     kind: str = ""
@@ -64,6 +100,7 @@ class Verdict(msgspec.Struct, frozen=True):
     numbers: tuple[int, ...] = ()
     refusal: str | None = None
     code: str = "42501"
+    plain: bool = False
 
     @property
     def text(self) -> str:
@@ -92,7 +129,7 @@ def judge(text: str) -> Verdict:
         return Verdict(refusal=f"one statement at a time: this text has {len(statements)}", code="42601")
     statement = statements[0].stmt
     refusal = _refusal(statement)
-    return Verdict(refusal=refusal) if refusal else _split(text, _kind(statement))
+    return Verdict(refusal=refusal) if refusal else _split(text, _kind(statement), _is_plain(statement))
 
 
 def _refusal(statement: Any) -> str | None:
@@ -132,6 +169,20 @@ def _is_denied(name: str) -> bool:
     return name in DENIED or name.startswith(DENIED_PREFIXES) or name.startswith(DENIED_TO_XML)
 
 
+def _is_plain(statement: Any) -> bool:
+    return all(_leaves_nothing(node) for node in _nodes(statement))
+
+
+def _leaves_nothing(node: Any) -> bool:
+    if isinstance(node, ast.A_Indirection):  # (x).name may be name(x)
+        return _called(node) in (None, *PLAIN)
+    if not isinstance(node, ast.FuncCall):
+        return True
+    path: Any = node.funcname
+    *schema, name = (part.sval for part in path)
+    return name in PLAIN and (not schema or schema[0] in PLAIN_SCHEMAS)
+
+
 def _kind(statement: Any) -> str:
     if isinstance(statement, ast.SelectStmt):
         return "rows"
@@ -152,7 +203,7 @@ def _nodes(root: Any) -> Iterator[Any]:
             waiting.extend(thing)
 
 
-def _split(text: str, kind: str) -> Verdict:
+def _split(text: str, kind: str, plain: bool) -> Verdict:
     pieces, numbers, start, end = [], [], 0, len(text)
     for token in scan(text):
         if token.name == "PARAM":
@@ -163,4 +214,4 @@ def _split(text: str, kind: str) -> Verdict:
             end = token.start
             break
     pieces.append(text[start:end])
-    return Verdict(kind, tuple(pieces), tuple(numbers))
+    return Verdict(kind, tuple(pieces), tuple(numbers), plain=plain)

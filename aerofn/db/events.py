@@ -99,4 +99,5 @@ def _event(row: Any) -> Event:
         token=row["token"],
         depth=row["depth"],
         created_at=row["created_at"],
+        batch_size=row["batch_size"],
     )

@@ -21,7 +21,7 @@ class Host(Protocol):
     def queries(self) -> int: ...  # noqa: D102
     @property
     def wrote(self) -> bool: ...  # noqa: D102
-    async def commit(self, lease: Lease | None, kept: Kept | None) -> None: ...  # noqa: D102
+    async def commit(self, leases: Sequence[Lease], kept: Kept | None) -> None: ...  # noqa: D102
     async def rollback(self) -> None: ...  # noqa: D102
     def abandon(self) -> None: ...  # noqa: D102
     def redacted(self, run: Run) -> Run: ...  # noqa: D102
@@ -31,6 +31,8 @@ class Hosts(Protocol):
     """Makes hosts; see `aerofn.bridge.host.Bridge`."""
 
     async def host(self, version: Version, caller: Caller, depth: int = 0) -> Any: ...  # noqa: D102
+    def shared(self, version: Version, caller: Caller, depth: int) -> Any: ...  # noqa: D102
+    async def member(self, version: Version, shared: Any) -> Any: ...  # noqa: D102
 
 
 class Deliveries(Protocol):

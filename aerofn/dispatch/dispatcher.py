@@ -4,16 +4,19 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 import structlog
 
 from aerofn.db.events import Lease
 from aerofn.dispatch import retry
+from aerofn.dispatch.calls import Waiting, call_for
 from aerofn.dispatch.contract import Queue, Registry
-from aerofn.dispatch.invoker import Call, Completed, Invoker, error_of
+from aerofn.dispatch.invoker import Completed, Invoker, error_of
+from aerofn.dispatch.lanes import Lanes, Outlets
 from aerofn.dispatch.sender import Sender
 from aerofn.dispatch.wakeups import Wakeups
 from aerofn.errors import AeroFnError, DatabaseUnavailable
@@ -22,16 +25,19 @@ from aerofn.model import Event, GuestError, Outcome
 log = structlog.get_logger(__name__)
 _FIRST_PAUSE_S = 0.1
 _LONGEST_SWEEP_S = 5.0  # between two
+# A request's result is kept by its own commit; what is to be sent is sent without a sandbox.
+_BY_THEMSELVES = frozenset({"http", "fetch"})
 _AHEAD = 3  # how many times the concurrency is leased before its turn
 
 
 class Pace(msgspec.Struct, frozen=True, kw_only=True):
-    """How a node takes events. `lease_s` is beyond a function's own time limit."""
+    """How a node takes events. `lease_s` is beyond a function's own time limit; `share`: events to a transaction."""
 
     concurrency: int
     poll_s: float
     lease_s: float
     max_depth: int = 16
+    share: int = 1
 
 
 class Dispatcher:
@@ -60,7 +66,16 @@ class Dispatcher:
         self._wakeups = wakeups
         self._node = node
         self._pace = pace
-        self._ahead: deque[tuple[Event, float]] = deque()
+        self._lanes = Lanes(
+            queue,
+            registry,
+            invoker,
+            Outlets(self._run_alone, self._handle, self._settle_later, self._room),
+            pace.share,
+        )
+        self._least = pace.concurrency  # so many are to wait here, at the least
+        self._alone: deque[Waiting] = deque()
+        self._ahead: deque[Waiting] = deque()
         self._running: set[asyncio.Task[None]] = set()
         self._wakeup = asyncio.Event()
         self._stopping = False
@@ -69,8 +84,8 @@ class Dispatcher:
 
     @property
     def running(self) -> int:
-        """Events that run now."""
-        return len(self._running)
+        """Events, and lanes of events, that run now."""
+        return len(self._running) + len(self._lanes.running)
 
     def wake(self) -> None:
         """Look for events now."""
@@ -78,8 +93,8 @@ class Dispatcher:
 
     async def idle(self) -> None:
         """Wait until no event runs here: those that ran are settled."""
-        while self._running:
-            await asyncio.wait(self._running)
+        while running := self._running | self._lanes.running:
+            await asyncio.wait(running)
 
     async def run(self) -> None:
         """Lease and run, until stopped."""
@@ -93,7 +108,6 @@ class Dispatcher:
                 except DatabaseUnavailable as error:
                     log.warning("events cannot be leased", error=error.detail)
                     pause = self._pace.poll_s
-                self._start()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(pause):
                         await self._wakeup.wait()
@@ -107,79 +121,122 @@ class Dispatcher:
         with contextlib.suppress(TimeoutError):  # a lease under way may still bring events
             async with asyncio.timeout(grace_s):
                 await self._leases_no_more.wait()
-        await self._give_back([Lease(event.id, event.token) for event, _ in self._ahead])
-        self._ahead.clear()
-        if self._running:
-            await asyncio.wait(self._running, timeout=grace_s)
-        cut = list(self._running)
+        await self._give_back_waiting()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace_s):
+                await self.idle()
+        cut = self._running | self._lanes.running
         for task in cut:
             task.cancel()
         await asyncio.gather(*cut, return_exceptions=True)
+        await self._give_back_waiting()  # who left a lane meanwhile
+
+    async def _give_back_waiting(self) -> None:
+        leases = [one.lease for one in (*self._ahead, *self._alone)] + self._lanes.give_up()
+        self._ahead.clear()
+        self._alone.clear()
+        await self._give_back(leases)
 
     async def _look(self) -> float:
         """Lease what there is room for; answers the longest time to wait for a wakeup."""
-        room = self._pace.concurrency * _AHEAD - len(self._ahead)
-        node = self._node()
-        if node is None or len(self._ahead) >= self._pace.concurrency:
+        waiting, node = self._waiting, self._node()
+        if node is None or waiting >= self._least:
             return self._pace.poll_s
+        room = self._least * _AHEAD - waiting
         leased = await self._queue.lease(node, room, self._pace.lease_s)
         self._wakeups.found(len(leased))
+        self._least = max([self._pace.concurrency, *(event.batch_size for event in leased)])
         until = time.monotonic() + self._pace.lease_s
-        self._ahead.extend((event, until) for event in leased)
+        self._ahead.extend(Waiting(event, until) for event in leased)
+        self._start()
         if leased:
             return self._pace.poll_s if len(leased) == room else 0.0
         due = await self._queue.next_due()
         return self._pace.poll_s if due is None else min(max(due, 0.0), self._pace.poll_s)
 
+    @property
+    def _waiting(self) -> int:
+        return len(self._ahead) + len(self._alone) + self._lanes.waiting
+
     def _start(self) -> None:
-        while self._ahead and len(self._running) < self._pace.concurrency and not self._stopping:
-            event, until = self._ahead.popleft()
-            if time.monotonic() > until:
-                continue  # its lease may have passed to another node while it waited here
-            task = asyncio.create_task(self._handle(event))
-            self._running.add(task)
-            task.add_done_callback(self._ended)
+        while (self._alone or self._ahead) and self.running < self._pace.concurrency and not self._stopping:
+            if self._alone:
+                one = self._alone.popleft()
+            else:
+                one = self._ahead.popleft()
+                if self._in_company(one.event) and self._lanes.take(one, more=bool(self._ahead)):
+                    continue
+            if one.certain:
+                self._begin(self._handle([one]))
+
+    def _in_company(self, event: Event) -> bool:
+        return event.trigger not in _BY_THEMSELVES and event.depth <= self._pace.max_depth
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("an event could not be settled; its lease will run out", error=repr(error))
+        self._room()
+
+    def _room(self) -> None:
         self._start()
-        if len(self._ahead) < self._pace.concurrency:
+        if self._waiting < self._least:
             self.wake()
 
-    async def _handle(self, event: Event) -> None:
-        lease = Lease(event.id, event.token)
+    def _run_alone(self, one: Waiting) -> None:
+        self._alone.append(one)
+        self._start()
+
+    def _settle_later(self, event: Event, completed: Completed) -> None:
+        self._begin(self._settle(event, completed))
+
+    async def _handle(self, batch: list[Waiting]) -> None:
+        event = batch[0].event
         try:
-            completed = await self._invoke(event, lease)
+            completed = await self._invoke([one.event for one in batch])
         except AeroFnError as error:
-            await self._failed(event, lease, Outcome.HOST_ERROR, GuestError(error.message), error.body())
-            return
+            if len(batch) == 1:
+                lease = batch[0].lease
+                await self._failed(event, lease, Outcome.HOST_ERROR, GuestError(error.message), error.body())
+                return
         except asyncio.CancelledError:
             with contextlib.suppress(DatabaseUnavailable):
-                await self._queue.give_back([lease])
+                await self._queue.give_back([one.lease for one in batch])
             raise
+        else:
+            if len(batch) == 1 or completed.run.outcome is Outcome.SUCCESS:
+                await self._settle(event, completed)
+                return
+        await self._one_by_one(batch)
+
+    async def _one_by_one(self, batch: list[Waiting]) -> None:
+        """A batch that failed, within the same attempt: only who fails by itself is charged for it."""
+        left = deque(batch)
+        try:
+            while left and not self._stopping:
+                if (one := left.popleft()).certain:
+                    await self._handle([one])
+        finally:
+            await self._give_back([one.lease for one in left])
+
+    async def _settle(self, event: Event, completed: Completed) -> None:
         run = completed.run
         if run.outcome in (Outcome.SUCCESS, Outcome.CANCELLED):  # cancelled: the lease was lost
             return
+        lease = Lease(event.id, event.token)
         await self._failed(event, lease, run.outcome, run.error, error_of(run, completed.failure) or {})
 
-    async def _invoke(self, event: Event, lease: Lease) -> Completed:
-        if event.depth > self._pace.max_depth:
-            raise _loop(event)
-        version = await self._registry.active(event.function)
-        runs = self._sender if event.trigger == "fetch" else self._invoker
-        return await runs.invoke(
-            Call(
-                version=version,
-                caller=event.caller,
-                payload=event.payload,
-                trigger=event.trigger,
-                lease=lease,
-                attempt=event.attempt,
-                depth=event.depth,
-            )
-        )
+    async def _invoke(self, events: list[Event]) -> Completed:
+        if events[0].depth > self._pace.max_depth:
+            raise _loop(events[0])
+        version = await self._registry.active(events[0].function)
+        runs = self._sender if events[0].trigger == "fetch" else self._invoker
+        return await runs.invoke(call_for(events, version))
 
     async def _failed(
         self,

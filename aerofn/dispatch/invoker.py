@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,17 +13,19 @@ from aerofn.db.events import Lease
 from aerofn.db.results import Kept, Taken
 from aerofn.dispatch.contract import Hosts, RecordSink, Registry, Sandbox
 from aerofn.errors import AeroFnError, DatabaseUnavailable, HostError, LeaseLost, QueryError
-from aerofn.model import Caller, GuestError, Outcome, Record, Run, Usage, Version, random_id
+from aerofn.model import Caller, GuestError, Limits, Outcome, Record, Run, Usage, Version, random_id
 
 log = structlog.get_logger(__name__)
 _LEAST_COMMIT_S = 1.0
 _NOTHING_USED = Usage(0, 0, None, 0, 0, 0)
-Complete = Callable[[Lease], Awaitable[None]]
+# What a run in a shared transaction may have to thank its neighbours for: its time there is short.
+_NOT_ITS_OWN = frozenset({Outcome.TIMEOUT, Outcome.HOST_ERROR, Outcome.CANCELLED})
+Complete = Callable[[Sequence[Lease]], Awaitable[None]]
 Keep = Callable[[Lease | None, Kept], Awaitable[None]]
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """What to invoke. `payload` is the event's JSON; `lease` is there when an event asked for it, and `taken` when
+    """What to invoke. `payload` is the event's JSON; `leases`: of the events that asked for it; `taken` is there when
     a request did that must not run twice.
 
     `trigger` is `http`, `row`, `schedule`, `webhook` or `invoke`; `depth` counts the functions behind it.
@@ -33,11 +35,17 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     caller: Caller
     payload: bytes
     trigger: str
-    lease: Lease | None = None
+    leases: tuple[Lease, ...] = ()
     taken: Taken | None = None
     attempt: int = 1
     depth: int = 0
     id: str = msgspec.field(default_factory=random_id)
+
+    @property
+    def acts_as(self) -> Caller:
+        """The caller, in the role that the version is bound to if it is bound to one."""
+        bound = self.version.run_as
+        return self.caller if bound is None else Caller(bound, self.caller.claims)
 
 
 class Completed(msgspec.Struct, frozen=True):
@@ -48,11 +56,25 @@ class Completed(msgspec.Struct, frozen=True):
     failure: AeroFnError | None = None
 
 
+class Trial(msgspec.Struct):
+    """A member's run in a shared transaction, before it is known whether that commits."""
+
+    call: Call
+    run: Run
+    host: Any
+    duration_ms: float
+
+    @property
+    def aside(self) -> bool:
+        """Whether the run counts for nothing and must be repeated in a transaction of its own."""
+        return self.run.outcome in _NOT_ITS_OWN
+
+
 class Invoker:
     """Invokes versions.
 
     Args:
-        complete: settles an event whose function opened no transaction; raises LeaseLost.
+        complete: settles events whose function opened no transaction; raises LeaseLost.
         keep: keeps the result of a function that opened none, and settles its event if there is one; the same.
         record: takes every invocation's record; must not raise or block.
     """
@@ -83,9 +105,8 @@ class Invoker:
         """
         started = time.perf_counter()
         version = call.version
-        caller = call.caller if version.run_as is None else Caller(version.run_as, call.caller.claims)
-        component = await self._sandbox.load(version.digest, lambda: self._registry.component(version.digest))
-        host = await self._hosts.host(version, caller, call.depth)
+        component = await self._component(version)
+        host = await self._hosts.host(version, call.acts_as, call.depth)
         run = Run(Outcome.CANCELLED, None, GuestError("cancelled"), _NOTHING_USED)
         try:
             run = await self._sandbox.run(component, call.payload, host, version.limits)
@@ -96,24 +117,54 @@ class Invoker:
             run = host.redacted(run)
         finally:
             host.abandon()  # does nothing once settled
-            record = _record(call, caller, run, host, (time.perf_counter() - started) * 1000)
+            record = _record(call, run, host, (time.perf_counter() - started) * 1000)
             self._record(record)
         return Completed(run, record, host.failure)
+
+    def shared(self, call: Call) -> Any:
+        """A transaction for calls of the same version, caller and depth as `call`; see `bridge.shared`.
+
+        Raises:
+            HostError: its role is not exposed.
+        """
+        return self._hosts.shared(call.version, call.acts_as, call.depth)
+
+    async def join(self, call: Call, shared: Any, most_ms: int) -> Trial:
+        """Run `call` as the next member of `shared`, for `most_ms` at the longest. Nothing is settled by it.
+
+        Raises: as `invoke`.
+        """
+        started = time.perf_counter()
+        version = call.version
+        component = await self._component(version)
+        host = await self._hosts.member(version, shared)
+        limits = Limits(min(version.limits.timeout_ms, most_ms), version.limits.memory_mb)
+        run = host.redacted(await self._sandbox.run(component, call.payload, host, limits))
+        return Trial(call, run, host, (time.perf_counter() - started) * 1000)
+
+    def conclude(self, trial: Trial) -> Completed:
+        """Say that a member's run has counted: its effects are committed, or it failed."""
+        record = _record(trial.call, trial.run, trial.host, trial.duration_ms)
+        self._record(record)
+        return Completed(trial.run, record, trial.host.failure)
+
+    async def _component(self, version: Version) -> Any:
+        return await self._sandbox.load(version.digest, lambda: self._registry.component(version.digest))
 
     async def _settle(self, call: Call, run: Run, host: Any, started: float) -> Run:
         """Commit what a success wrote; the run as it then is."""
         kept = _kept(call, run)
-        if kept is None and call.lease is None and not host.wrote:
+        if kept is None and not call.leases and not host.wrote:
             return run
         left = call.version.limits.timeout_ms / 1000 - (time.perf_counter() - started)
         try:
             async with asyncio.timeout(max(left, _LEAST_COMMIT_S)):
                 if host.wrote:
-                    await host.commit(call.lease, kept)
+                    await host.commit(call.leases, kept)
                 elif kept is not None:
-                    await self._keep(call.lease, kept)
-                elif call.lease is not None:
-                    await self._complete(call.lease)
+                    await self._keep(call.leases[0] if call.leases else None, kept)
+                elif call.leases:
+                    await self._complete(call.leases)
         except TimeoutError:
             return _failed(run, Outcome.TIMEOUT, "the commit did not end within the time limit")
         except QueryError as error:
@@ -130,7 +181,7 @@ def _kept(call: Call, run: Run) -> Kept | None:
     """What is kept of the run for whoever sent the request."""
     if call.taken is not None:
         return Kept(run.output or b"", call.id, call.taken.id, call.taken.token)
-    if call.lease is not None and call.trigger == "http":
+    if call.leases and call.trigger == "http":
         return Kept(run.output or b"", call.id)
     return None
 
@@ -150,14 +201,14 @@ def error_of(run: Run, failure: AeroFnError | None) -> dict[str, Any] | None:
     return {k: v for k, v in fields.items() if v is not None}
 
 
-def _record(call: Call, caller: Caller, run: Run, host: Any, duration_ms: float) -> Record:
-    peak = run.usage.memory_peak
+def _record(call: Call, run: Run, host: Any, duration_ms: float) -> Record:
+    peak, caller = run.usage.memory_peak, call.acts_as
     return Record(
         id=call.id,
         function=call.version.function,
         version=call.version.number,
         trigger=call.trigger,
-        event_id=None if call.lease is None else call.lease.event,
+        event_id=call.leases[0].event if call.leases else None,
         attempt=call.attempt,
         status=run.outcome,
         duration_ms=round(duration_ms, 3),

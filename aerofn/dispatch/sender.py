@@ -5,7 +5,7 @@ answer that got lost is asked for again: the receiver tells the repetition by it
 """
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 
 from aerofn.db.events import Lease
@@ -23,12 +23,15 @@ class Sender:
     """Runs events of source `fetch`, as `Invoker` runs the others.
 
     Args:
-        complete: settles an event; raises LeaseLost.
+        complete: settles events; raises LeaseLost.
         record: takes every attempt's record; must not raise or block.
     """
 
     def __init__(
-        self, deliveries: Deliveries, complete: Callable[[Lease], Awaitable[None]], record: RecordSink
+        self,
+        deliveries: Deliveries,
+        complete: Callable[[Sequence[Lease]], Awaitable[None]],
+        record: RecordSink,
     ) -> None:
         self._deliveries = deliveries
         self._complete = complete
@@ -42,9 +45,9 @@ class Sender:
         """
         started = time.perf_counter()
         said, outcome, error = await self._send(call)
-        if outcome is Outcome.SUCCESS and call.lease is not None:
+        if outcome is Outcome.SUCCESS and call.leases:
             try:
-                await self._complete(call.lease)
+                await self._complete(call.leases)
             except LeaseLost as lost:
                 outcome, error = Outcome.CANCELLED, GuestError(lost.message)
         ended = (time.perf_counter() - started) * 1000
@@ -79,7 +82,7 @@ def _record(call: Call, run: Run, line: LogLine, duration_ms: float) -> Record:
         function=call.version.function,
         version=call.version.number,
         trigger=call.trigger,
-        event_id=None if call.lease is None else call.lease.event,
+        event_id=call.leases[0].event if call.leases else None,
         attempt=call.attempt,
         status=run.outcome,
         duration_ms=round(duration_ms, 3),

@@ -5,6 +5,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
+from aerofn.errors import SteppedAside
 from aerofn.model import Limits, Outcome, Run, Usage
 from aerofn.runtime import ffi, verdict
 from aerofn.runtime.components import Component
@@ -169,7 +170,8 @@ class Invocation:
     def _ending(self) -> tuple[bytes | None, verdict.Verdict | None]:
         fiber, limits = self._fiber, self._limits
         if fiber.fault_error is not None:
-            _log.error("the host failed during a run", exc_info=fiber.fault_error)
+            if not isinstance(fiber.fault_error, SteppedAside):
+                _log.error("the host failed during a run", exc_info=fiber.fault_error)
             return None, verdict.host_error()
         if self._expired or not fiber.finished:
             return None, verdict.timeout(limits)

@@ -1,5 +1,7 @@
 """The bridge's session inside a transaction that is the test's: a savepoint for each invocation, nothing committed."""
 
+from collections.abc import Sequence
+
 import asyncpg
 
 from aerofn import sql
@@ -36,7 +38,7 @@ class TrialSession(Session):
         return _Q.begin.format(doc=literal(document(self._caller, 0)), depth=0)
 
     async def commit(
-        self, lease: Lease | None = None, kept: Kept | None = None, deferred: Deferred | None = None
+        self, leases: Sequence[Lease] = (), kept: Kept | None = None, deferred: Deferred | None = None
     ) -> None:
         """Check what a commit would check, and keep the effects for the test.
 

@@ -59,9 +59,23 @@ BEGIN
 END $$;
 REVOKE ALL ON FUNCTION aerofn_internal.check_order(regclass, text) FROM PUBLIC;
 
+CREATE OR REPLACE FUNCTION aerofn_internal.check_batch_size(size int, ordered_by text) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF size IS NULL OR size NOT BETWEEN 1 AND 1000 THEN
+    RAISE EXCEPTION 'batch_size is %, outside 1 to 1000', coalesce(size::text, 'NULL')
+      USING ERRCODE = 'invalid_parameter_value';
+  ELSIF ordered_by IS NOT NULL THEN
+    RAISE EXCEPTION 'ordered_by and batch_size cannot be combined' USING ERRCODE = 'invalid_parameter_value',
+      HINT = 'Events in order run one at a time for each row: leave one of the two out.';
+  END IF;
+  PERFORM aerofn_internal.check_nodes(8, 'batch_size');
+END $$;
+REVOKE ALL ON FUNCTION aerofn_internal.check_batch_size(int, text) FROM PUBLIC;
+
 CREATE OR REPLACE FUNCTION aerofn_internal.add_row_trigger(
   function text, relation regclass, operations text[], name text, run_as text, condition text, columns text[],
-  max_attempts int, ordered_by text
+  max_attempts int, ordered_by text, batch_size int
 ) RETURNS int
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
@@ -76,11 +90,12 @@ BEGIN
       USING ERRCODE = 'invalid_parameter_value';
   END IF;
   PERFORM aerofn_internal.check_order(relation, ordered_by) WHERE ordered_by IS NOT NULL;
+  PERFORM aerofn_internal.check_batch_size(batch_size, ordered_by) WHERE batch_size IS DISTINCT FROM 1;
   INSERT INTO aerofn_internal.triggers AS t
     (name, function_id, kind, relation, schema_name, table_name, operations, condition, columns, run_as, max_attempts,
-     ordered_by)
+     ordered_by, batch_size)
   SELECT name, aerofn_internal.function_id(function), 'row', relation, n.nspname, c.relname, operations, condition,
-         columns, coalesce(run_as, s.anon_role), max_attempts, ordered_by
+         columns, coalesce(run_as, s.anon_role), max_attempts, ordered_by, batch_size
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace, aerofn_internal.settings s WHERE c.oid = relation
   ON CONFLICT DO NOTHING RETURNING t.id INTO made;
   IF made IS NULL THEN
@@ -145,11 +160,12 @@ GRANT EXECUTE ON FUNCTION aerofn_internal.create_database_trigger TO aerofn_admi
 -- Runs a function for every row that changes. run_as: an exposed role (default: the least privileged), or
 -- 'causer' for the writer's own. "when": a condition over NEW and OLD. columns: for UPDATE, only when one of
 -- them changed. ordered_by => 'row': the events of one row (by its primary key) one after another, in the
--- order of their commits. Needs TRIGGER on the table. Returns the trigger's name.
+-- order of their commits. batch_size: the function is given up to so many events at once, in one transaction.
+-- Needs TRIGGER on the table. Returns the trigger's name.
 CREATE OR REPLACE FUNCTION aerofn.create_row_trigger(
   function text, "table" text, events text[] DEFAULT '{INSERT,UPDATE,DELETE}', name text DEFAULT NULL,
   run_as text DEFAULT NULL, "when" text DEFAULT NULL, columns text[] DEFAULT NULL, max_attempts int DEFAULT 5,
-  ordered_by text DEFAULT NULL
+  ordered_by text DEFAULT NULL, batch_size int DEFAULT 1
 ) RETURNS text
 LANGUAGE plpgsql VOLATILE AS $$
 #variable_conflict use_variable
@@ -168,7 +184,7 @@ BEGIN
       USING ERRCODE = 'undefined_column';
   END IF;
   id := aerofn_internal.add_row_trigger(function, relation, operations, name, run_as, "when", columns, max_attempts,
-                                        ordered_by);
+                                        ordered_by, batch_size);
   FOREACH operation IN ARRAY operations LOOP
     PERFORM aerofn_internal.create_database_trigger(id, relation, operation, "when", columns);
   END LOOP;

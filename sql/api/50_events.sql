@@ -112,8 +112,23 @@ END $$;
 REVOKE ALL ON FUNCTION aerofn.discard FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION aerofn.discard TO aerofn_admin;
 
--- Called by a function's own transaction just before it commits: its effects and its event's end are one.
--- Raises AF001 when the lease has passed to another node, which rolls the effects back.
+-- Called by a function's own transaction just before it commits: its effects and its event's end are one. Several
+-- where they shared the transaction. Raises AF001 when a lease has passed to another node, which rolls all back.
+CREATE OR REPLACE FUNCTION aerofn_internal.complete_events(events bigint[], leases bigint[]) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  ended int;
+BEGIN
+  DELETE FROM aerofn_internal.events e USING unnest(complete_events.events, leases) done (id, token)
+  WHERE e.id = done.id AND e.token = done.token AND e.state = 'running';
+  GET DIAGNOSTICS ended = ROW_COUNT;
+  IF ended <> cardinality(complete_events.events) THEN
+    RAISE EXCEPTION 'an event of this transaction is leased by another node now' USING ERRCODE = 'AF001';
+  END IF;
+END $$;
+REVOKE ALL ON FUNCTION aerofn_internal.complete_events FROM PUBLIC;
+
+-- The same for one event, for nodes of the version before.
 CREATE OR REPLACE FUNCTION aerofn_internal.complete_event(event bigint, lease bigint) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN

@@ -27,7 +27,7 @@ CREATE OR REPLACE VIEW aerofn.triggers AS
 SELECT t.name, t.kind, f.name AS function, coalesce(n.nspname, t.schema_name) AS "schema",
        coalesce(c.relname, t.table_name) AS "table", t.operations AS events, t.condition AS "when", t.columns,
        t.run_as, t.max_attempts, t.enabled AND (t.kind <> 'row' OR c.oid IS NOT NULL) AS enabled,
-       t.created_by, t.created_at, t.ordered_by
+       t.created_by, t.created_at, t.ordered_by, t.batch_size
 FROM aerofn_internal.triggers t
 JOIN aerofn_internal.functions f ON f.id = t.function_id
 LEFT JOIN pg_class c ON c.oid = t.relation

@@ -239,6 +239,7 @@ BEGIN
   EXECUTE format('GRANT USAGE ON SCHEMA aerofn_run, aerofn_internal TO %I', runner);
   EXECUTE format('GRANT EXECUTE ON FUNCTION aerofn_auth.begin_invocation(text, int, text), '
                  'aerofn_internal.check_seal(text), aerofn_internal.complete_event(bigint, bigint), '
+                 'aerofn_internal.complete_events(bigint[], bigint[]), '
                  'aerofn_internal.keep_result(uuid, bigint, bytea, uuid), '
                  'aerofn_internal.keep_event_result(bigint, bytea, uuid), '
                  'aerofn_internal.store_fetches(int, text, jsonb, int, json) TO %I', runner);

@@ -18,7 +18,8 @@ FROM aerofn.versions v ORDER BY v.function, v.version DESC
 SELECT t.name, t.created_by AS by, json_build_object(
          'function', t.function, 'table', format('%I.%I', t."schema", t."table"),
          'events', ARRAY(SELECT e FROM unnest(t.events) e ORDER BY e), 'run_as', t.run_as, 'when', t."when",
-         'columns', t.columns, 'max_attempts', t.max_attempts, 'ordered_by', t.ordered_by, 'enabled', t.enabled) AS options
+         'columns', t.columns, 'max_attempts', t.max_attempts, 'ordered_by', t.ordered_by,
+         'batch_size', t.batch_size, 'enabled', t.enabled) AS options
 FROM aerofn.triggers t WHERE t.kind = 'row'
 
 -- name: table_name
@@ -43,9 +44,10 @@ WHERE v.function = $1 AND v.version = $2 AND v.status = 'ready' AND NOT v.active
 -- $1 name, $2 options
 SELECT aerofn.create_row_trigger(
   name => $1, function => o.function, "table" => o."table", events => o.events, run_as => o.run_as, "when" => o."when",
-  columns => o.columns, max_attempts => o.max_attempts, ordered_by => o.ordered_by)
+  columns => o.columns, max_attempts => o.max_attempts, ordered_by => o.ordered_by,
+  batch_size => o.batch_size)
 FROM jsonb_to_record($2) o (function text, "table" text, events text[], run_as text, "when" text, columns text[],
-                            max_attempts int, ordered_by text)
+                            max_attempts int, ordered_by text, batch_size int)
 
 -- name: disable_trigger
 SELECT aerofn.disable_trigger($1)

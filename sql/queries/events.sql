@@ -55,6 +55,7 @@ WITH RECURSIVE found (priority) AS (
 SELECT e.id, f.name AS function, e.source, t.name AS trigger_name, e.role, e.claims::text AS claims, e.attempt,
        e.max_attempts, e.token, e.depth, e.created_at, e.priority,
        CASE WHEN NOT e.held THEN extract(epoch FROM e.run_at)::float8 END AS due,
+       coalesce(t.batch_size, 1) AS batch_size,
        CASE e.source
          WHEN 'row' THEN json_build_object(
            'id', e.id::text, 'type', e.operation, 'trigger', e.source, 'name', t.name,

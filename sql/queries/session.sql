@@ -4,6 +4,14 @@
 -- name: begin
 BEGIN; SELECT aerofn_auth.begin_invocation({doc}, {depth}, {postgrest_claims})
 
+-- name: impatience
+-- In a transaction that several events share, none may keep the others waiting (milliseconds).
+SET LOCAL lock_timeout = {lock}; SET LOCAL statement_timeout = {statement}
+
+-- name: patience
+-- For the end of it: the deferred constraints of all members, the completion of their events
+SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 960000
+
 -- name: execute
 -- Sent as COPY … TO STDOUT in binary. Nothing is prepared on the connection: a guest that reached PREPARE could
 -- put a statement of its own in a prepared one's place, and the login would run it.
@@ -18,8 +26,8 @@ SELECT aerofn_run.{finish}(), aerofn_internal.check_seal({role}); CLOSE ALL
 SELECT aerofn_internal.store_fetches({function}, {role}, {claims}, {depth}, {requests})
 
 -- name: complete
--- The event's end belongs to the effects' transaction.
-SELECT aerofn_internal.complete_event({event}, {token})
+-- The events' end belongs to the effects' transaction.
+SELECT aerofn_internal.complete_events(ARRAY[{events}]::bigint[], ARRAY[{tokens}]::bigint[])
 
 -- name: keep
 -- And so does what the sender of a request is answered, again and again
@@ -30,6 +38,15 @@ SELECT aerofn_internal.keep_event_result({event}, {output}, {invocation})
 
 -- name: commit
 COMMIT
+
+-- name: savepoint
+SAVEPOINT aerofn_{number}
+
+-- name: release
+RELEASE SAVEPOINT aerofn_{number}
+
+-- name: undo
+ROLLBACK TO SAVEPOINT aerofn_{number}
 
 -- name: rollback
 ROLLBACK

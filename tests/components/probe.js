@@ -1,11 +1,15 @@
 // A function that does what its input asks for, for the tests of the service around it.
 //
 //   {"do": "query", "queries": [[sql, params], …]}   results, or errors that were caught
+//   {"do": "each", "queries": […]}                   the same, but the first error fails it
 //   {"do": "fail", "queries": […]}                   the same, then throws
 //   {"do": "throw" | "spin" | "grow" | "recurse" | "forever" | "log" | "nul" | "env" | "event" | "raw", …}
 
 const actions = {
   query: async ({ queries }) => run(queries),
+  each: async ({ queries }) => {
+    for (const [sql, params] of queries) await db.query(sql, params ?? []);
+  },
   fail: async ({ queries }) => {
     await run(queries);
     throw new TypeError("failed on purpose");

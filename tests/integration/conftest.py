@@ -43,7 +43,7 @@ class Records:
 
     async def until(self, number: int, which: Callable[[Record], bool] = lambda _: True) -> list[Record]:
         """The first `number` records that fit, once there are as many."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while sum(map(which, self.all)) < number:
                 self._more.clear()
                 await self._more.wait()

@@ -93,7 +93,7 @@ async def test_the_events_end_belongs_to_the_transaction(door, database):
     opened = session(door)
     await rows(opened, "INSERT INTO uniques VALUES (8)")
     with pytest.raises(LeaseLost):
-        await opened.commit(Lease(4711, 1))
+        await opened.commit([Lease(4711, 1)])
     async with committed(door) as after:
         assert await rows(after, "SELECT count(*) FROM uniques") == [[0]]
 

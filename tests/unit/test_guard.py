@@ -136,3 +136,25 @@ async def test_a_flood_is_judged_one_by_one_and_remembered_within_bounds(guard):
         guard._verdicts[f"old {n}"] = verdicts[0]
     await guard.verdict("SELECT 'one more'")
     assert guard.remembered("SELECT 'one more'") is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("UPDATE products SET stock = stock - $1 WHERE id = $2", True),
+        (
+            "INSERT INTO t (a, b) SELECT lower(x), now() FROM unnest($1::text[]) x ON CONFLICT DO NOTHING RETURNING *",
+            True,
+        ),
+        ("SELECT pg_catalog.count(*), auth.uid(), CURRENT_DATE, coalesce(a, 1) FROM t FOR UPDATE", True),
+        ("SELECT aerofn.invoke('f', $1)", True),
+        ("SELECT leave_something()", False),
+        ("SELECT app.lower('a')", False),
+        ("SELECT 1 FROM t WHERE EXISTS (SELECT FROM u WHERE random() < nextval('s'))", False),
+        ("WITH x AS (DELETE FROM t RETURNING exec_sql('a')) SELECT count(*) FROM x", False),
+        ("SELECT ('a'::text).leave_something", False),
+    ],
+)
+async def test_what_leaves_nothing_on_a_connection(guard, text, plain):
+    verdict = await guard.verdict(text)
+    assert (verdict.refusal, verdict.plain) == (None, plain)

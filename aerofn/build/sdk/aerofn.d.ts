@@ -41,6 +41,10 @@ declare global {
     type?: "INSERT" | "UPDATE" | "DELETE";
     schema?: string;
     table?: string;
+    /** The trigger's name. */
+    name?: string;
+    /** With a `batch_size`: the row events, whose rows the first argument is an array of. */
+    batch?: AeroFnEvent[];
     record?: Input | null;
     old_record?: Input | null;
     /** HTTP. */

@@ -1,0 +1,209 @@
+"""Events in company: what is alike waits in one lane, for a shared transaction or for its trigger's next batch.
+
+A commit and its round trips cost more than a small function does. Under load, where several events of the same
+function and caller wait, a lane takes them in turn, a few dozen to a transaction, and never waits for more to
+come. Who cannot stay (see `bridge.shared`) and everybody whose transaction is lost runs again alone, within the
+same attempt: what happened in the transaction is undone, and nobody is charged for a neighbour.
+
+Batches of one trigger are few at a time: what comes meanwhile makes the next one larger.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+import msgspec
+import structlog
+
+from aerofn.db.events import Lease
+from aerofn.dispatch.calls import Waiting
+from aerofn.dispatch.contract import Queue, Registry
+from aerofn.dispatch.group import Group
+from aerofn.dispatch.habits import Habits
+from aerofn.dispatch.invoker import Completed, Invoker
+from aerofn.errors import AeroFnError, DatabaseUnavailable
+from aerofn.model import Event
+
+log = structlog.get_logger(__name__)
+_COMMIT_S = 10.0
+_json = msgspec.json.Encoder()
+_BATCHES = 2  # of one trigger and caller at a time
+Alike = tuple[str, str | None, int, bytes]
+
+
+class Outlets:
+    """Where events go that do not end in a lane.
+
+    Args:
+        alone: runs an event by itself.
+        batch: runs events in one invocation, to their end.
+        failed: settles an event whose function failed.
+        room: told when the lanes have come nearer to their end.
+    """
+
+    def __init__(
+        self,
+        alone: Callable[[Waiting], None],
+        batch: Callable[[list[Waiting]], Awaitable[None]],
+        failed: Callable[[Event, Completed], None],
+        room: Callable[[], None],
+    ) -> None:
+        self.alone = alone
+        self.batch = batch
+        self.failed = failed
+        self.room = room
+
+
+class Lane(msgspec.Struct):
+    """Alike events, and how many transactions take from them."""
+
+    waiting: deque[Waiting]
+    tasks: int = 0
+
+
+class Lanes:
+    """Takes events that may share transactions.
+
+    Args:
+        most: events to a transaction; 1: none are shared.
+    """
+
+    def __init__(
+        self, queue: Queue, registry: Registry, invoker: Invoker, outlets: Outlets, most: int
+    ) -> None:
+        self._queue = queue
+        self._registry = registry
+        self._invoker = invoker
+        self._outlets = outlets
+        self._most = most
+        self._habits = Habits()
+        self._lanes: dict[Alike, Lane] = {}
+        self.running: set[asyncio.Task[None]] = set()
+
+    @property
+    def waiting(self) -> int:
+        """Events that wait in lanes."""
+        return sum(len(lane.waiting) for lane in self._lanes.values())
+
+    def take(self, one: Waiting, *, more: bool) -> bool:
+        """Take an event if it may share a transaction; `more`: other events wait behind it.
+
+        A retry runs alone: it may be what broke the transaction.
+        """
+        event, batches = one.event, one.event.batch_size > 1
+        if event.attempt > 1 or not (batches or self._may_share(event.function)):
+            return False
+        trigger = event.trigger_name if batches else None
+        alike = (event.function, trigger, event.depth, _json.encode(event.caller))
+        lane = self._lanes.get(alike)
+        if lane is None:
+            if not (more or batches):
+                return False
+            lane = self._lanes[alike] = Lane(deque())
+        lane.waiting.append(one)
+        if lane.tasks < (_BATCHES if batches else self._habits.lanes(event.function)):
+            self._begin(alike, lane)
+        return True
+
+    def _may_share(self, function: str) -> bool:
+        return self._most > 1 and self._habits.may_share(function)
+
+    def give_up(self) -> list[Lease]:
+        """Forget what has not begun; the leases of those events."""
+        leases = [one.lease for lane in self._lanes.values() for one in lane.waiting]
+        for lane in self._lanes.values():
+            lane.waiting.clear()
+        return leases
+
+    def _begin(self, alike: Alike, lane: Lane) -> None:
+        lane.tasks += 1
+        task = asyncio.create_task(self._run(alike, lane))
+        self.running.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self.running.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a shared transaction could not be settled; its leases will run out", error=repr(error))
+        self._outlets.room()
+
+    async def _run(self, alike: Alike, lane: Lane) -> None:
+        try:
+            while lane.waiting:
+                size = lane.waiting[0].event.batch_size
+                if size > 1:
+                    await self._outlets.batch(_taken(lane.waiting, size))
+                elif self._habits.may_share(alike[0]):
+                    await self._share(lane.waiting)
+                else:
+                    break
+                self._outlets.room()
+        finally:
+            lane.tasks -= 1
+            if not lane.tasks:
+                del self._lanes[alike]
+                for one in lane.waiting:
+                    self._outlets.alone(one)
+
+    async def _share(self, waiting: deque[Waiting]) -> None:
+        """Run what waits in one transaction, as far as it goes, and commit."""
+        function = waiting[0].event.function
+        eager = self._habits.queries(function)
+        group = Group(self._invoker, self._registry, self._most, eager=eager)
+        try:
+            await group.run(waiting)
+            await self._commit(group)
+        except asyncio.CancelledError:
+            with contextlib.suppress(DatabaseUnavailable):
+                await self._queue.give_back(group.leases)
+            raise
+        finally:
+            if group.shared is not None:
+                group.shared.abandon()  # does nothing once committed
+        self._learn(function, group)
+        for one, trial in group.failed:
+            self._outlets.failed(one.event, self._invoker.conclude(trial))
+        for one in group.aside:
+            self._outlets.alone(one)
+
+    def _learn(self, function: str, group: Group) -> None:
+        if any(trial.host.queries for _, trial in group.kept[:1]):
+            self._habits.queried(function)
+        if group.late:
+            self._habits.strike(function)
+        elif (counted := group.ran - 1) > 0:
+            self._habits.ran(function, group.wall_ms / counted)
+        if group.shared is not None and group.shared.alone is not None:
+            self._habits.avoid(function, group.shared.alone)
+
+    async def _commit(self, group: Group) -> None:
+        leases = [one.lease for one, _ in group.kept]
+        try:
+            async with asyncio.timeout(_COMMIT_S):
+                done = await self._settle(group, leases)
+        except (AeroFnError, TimeoutError) as error:
+            log.info("a shared transaction is undone", events=len(leases), error=str(error))
+            done = set()
+        for one, trial in group.kept:
+            if one.event.id in done:
+                self._invoker.conclude(trial)
+            else:
+                group.aside.append(one)
+
+    async def _settle(self, group: Group, leases: list[Lease]) -> set[int]:
+        """Commit the transaction if there is one; the events that are done."""
+        if not leases:
+            if group.shared is not None:
+                await group.shared.rollback()
+            return set()
+        if group.shared.broken:
+            return set()
+        if not group.shared.open:
+            return await self._queue.complete(leases)
+        await group.shared.commit(leases)
+        return {lease.event for lease in leases}
+
+
+def _taken(waiting: deque[Waiting], most: int) -> list[Waiting]:
+    return [waiting.popleft() for _ in range(min(most, len(waiting)))]

@@ -1,0 +1,4 @@
+export async function handler(order) {
+  console.log("started"); // its time is in the record
+  await db.query("UPDATE products SET stock = stock - $1 WHERE id = $2", [order.quantity, order.product_id]);
+}
