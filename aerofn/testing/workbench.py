@@ -26,6 +26,7 @@ from aerofn.testing.session import OneConnection, TrialSession
 
 _Q = sql.queries("testing")
 Isolation = Literal["read_committed", "repeatable_read"]
+_COMPILE_S = 600
 
 
 class Function(msgspec.Struct, frozen=True):
@@ -44,7 +45,10 @@ class Workbench:
         self.settings = settings
         self._scratch = scratch
         self._guard = Guard()
-        self._runtime = Runtime(RuntimeConfig(cache_dir=settings.cache_dir, max_instances=4))
+        # One's own code on a machine that may be busy: no reason to give up on compiling it.
+        self._runtime = Runtime(
+            RuntimeConfig(cache_dir=settings.cache_dir, max_instances=4, compile_timeout_s=_COMPILE_S)
+        )
         self._functions: dict[str, Function] = {}
 
     async def open(self) -> None:
