@@ -174,6 +174,10 @@ class Fiber:
             self.failure = ffi.take_error(error)
         return self.failure is not None
 
+    def begin_slice(self) -> None:
+        """Give the guest a whole slice again: while it waited the clock went on, and it would give way at once."""
+        ffi.context_set_epoch_deadline(self._context, 1)
+
     def next_ask(self) -> Ask | Pause | None:
         """The host call to answer next, if the guest waits for one."""
         return self._asks.popleft() if self._asks else None

@@ -121,6 +121,7 @@ class Invocation:
         self._arm()
         try:
             await ask.settle(self._fiber.host)
+            self._fiber.begin_slice()
         except Exception as error:
             self._fiber.fault(error)
             return False
