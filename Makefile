@@ -36,9 +36,10 @@ bench-%: .venv/.dev
 	@test -f bench/$*.py || { echo "there is no bench/$*.py" >&2; exit 1; }
 	@echo "bench/$*.py" >&2; $(PY) -m bench.$* $(ARGS)
 
-soak: .venv/.dev ## Effects exactly once and RLS against sqlsmith, at length: nodes killed, PostgreSQL restarted; SEED=n
+soak: .venv/.dev ## Effects exactly once, RLS against sqlsmith, 200,000 mixed invocations: at length; SEED=n
 	@CHAOS_EVENTS=5000 CHAOS_SEED=$(or $(SEED),1) $(PY) -m pytest tests/chaos --timeout 1800 $(ARGS)
 	@SQLSMITH_SECONDS=180 $(PY) -m pytest tests/security/test_sqlsmith.py --timeout 1800 -s $(ARGS)
+	@$(PY) -X faulthandler -m bench.runtime_soak --invocations $(or $(INVOCATIONS),200000)
 
 docs: .venv/.dev ## The documentation as a site, in dist/site
 	@.venv/bin/sphinx-build -q -W --keep-going -b html docs dist/site && echo "dist/site/index.html"

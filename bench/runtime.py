@@ -137,6 +137,27 @@ async def in_flight(runtime: Runtime, component: Component, count: int) -> tuple
     return memory
 
 
+async def hostile_lag(runtime: Runtime, honest: Component, spinning: Component) -> float:
+    """How late the loop's timers are (ms, p99) beside 20 guests that spin and 50 that do not, over and over."""
+    host = BenchHost(at_once)
+    hostile = asyncio.gather(*(runtime.run(spinning, b"s", host, Limits(timeout_ms=3000)) for _ in range(20)))
+
+    async def neighbours() -> None:
+        while not hostile.done():
+            runs = [runtime.run(honest, EVENT.encode(), host, LIMITS) for _ in range(50)]
+            assert {run.outcome for run in await asyncio.gather(*runs)} == {Outcome.SUCCESS}
+            await asyncio.sleep(0.05)
+
+    beside, lags = asyncio.create_task(neighbours()), []
+    while not hostile.done():
+        began = time.perf_counter()
+        await asyncio.sleep(0.001)
+        lags.append((time.perf_counter() - began) * 1000 - 1)
+    await beside
+    assert {run.outcome for run in await hostile} == {Outcome.TIMEOUT}
+    return p99(lags)
+
+
 def _kilobytes(file: str, name: str) -> int:
     match = re.search(rf"^{name}:\s+(\d+) kB", Path("/proc/self", file).read_text(), re.MULTILINE)
     assert match is not None
@@ -218,6 +239,8 @@ async def measure(folder: Path, runs: int, times: int) -> None:
     plain = (ROOT / "tests" / "guests" / "c" / "hostile.wasm").read_bytes()
     runtime = Runtime(RuntimeConfig(cache_dir=cache, max_instances=10_100))
     await sequences(runtime, hello.read_bytes(), plain, runs, times)
+    guests = await loaded(runtime, hello.read_bytes()), await loaded(runtime, plain)
+    tell("hostile_lag_p99_ms", [await hostile_lag(runtime, *guests) for _ in range(runs)], "ms", goal=20)
     await crowds(runtime, js_guest(folder, "query", QUERY).read_bytes(), runs)
     await runtime.close()
     tell("first_js_ms", [await first(cache, hello.read_bytes()) for _ in range(runs)], "ms", goal=10)

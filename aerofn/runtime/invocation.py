@@ -82,13 +82,11 @@ class Invocation:
             if self._hot:
                 over = await self._on_worker()
             else:
-                while not turns.free():
+                if not turns.free():
                     self._arm()
-                    await asyncio.sleep(0)
+                    await turns.wait()
                 self._ticker.touch()
-                before = fiber.cpu_ns
                 over = fiber.advance()
-                turns.spend(fiber.cpu_ns - before)
             if over or self._expired:
                 return
             ask = fiber.next_ask()

@@ -99,6 +99,8 @@ class Runtime:
         """
         if self._state is not State.RUNNING:
             self._start()
+        if not self.turns.free():
+            await self.turns.wait()  # making a store takes a while too
         tier = self._tiers.take()
         if tier is None:
             return _refused(event, f"All {self.config.max_instances} sandboxes of this node are in use.")

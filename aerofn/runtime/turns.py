@@ -1,28 +1,55 @@
 """How much of the loop guests may take before other callbacks get a turn."""
 
 import asyncio
+import time
+from collections import deque
+
+CALLED = 32  # of those who wait, in one pass; who comes too late in it is among the first of the next
 
 
 class Turns:
-    """A budget of guest time for each pass of the loop: beyond it, guests wait for the next pass."""
+    """A budget of time for each pass of the loop: beyond it, guests wait for the next pass, in order."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, budget_ms: int) -> None:
         self._loop = loop
         self._budget = budget_ms * 1_000_000
-        self._left = self._budget
+        self._until = 0
         self._open = False
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._late: deque[asyncio.Future[None]] = deque()
 
     def free(self) -> bool:
-        """Whether a guest may run on the loop in this pass."""
-        if not self._open:
-            self._open = True
-            self._left = self._budget
-            self._loop.call_soon(self._next_pass)
-        return self._left > 0
+        """Whether a guest may run on the loop now; who may not calls `wait`."""
+        return not self._waiting and self._has_time()
 
-    def spend(self, nanoseconds: int) -> None:
-        """Take a guest's time off this pass's budget."""
-        self._left -= nanoseconds
+    async def wait(self) -> None:
+        """Return when a guest may run on the loop."""
+        queue = self._waiting
+        while True:
+            turn = self._loop.create_future()
+            queue.append(turn)
+            await turn
+            if self._has_time():
+                return
+            queue = self._late
+
+    def _has_time(self) -> bool:
+        if not self._open:
+            self._begin_pass()
+        return time.perf_counter_ns() < self._until
+
+    def _begin_pass(self) -> None:
+        self._open = True
+        self._until = time.perf_counter_ns() + self._budget
+        self._loop.call_soon(self._next_pass)
 
     def _next_pass(self) -> None:
         self._open = False
+        self._waiting.extendleft(reversed(self._late))
+        self._late.clear()
+        for _ in range(min(CALLED, len(self._waiting))):
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+        if self._waiting:  # also when nobody who was called is still there
+            self._begin_pass()

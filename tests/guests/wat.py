@@ -96,6 +96,8 @@ def waiter(nanoseconds: int, type_: str = '(param "nanoseconds" u64)', result: s
 
 
 SPIN = "(loop $again (br $again))"
+RECURSION = "(func $down (param i32) (result i32) (i32.add (i32.const 1) (call $down (local.get 0))))"
+GROWTH = "(loop $again (br_if $again (i32.ne (i32.const -1) (memory.grow (i32.const 16)))))"
 STARTS_SPINNING = "(func $begin (loop $again (br $again))) (start $begin)"
 TABLES = """
 (loop $again

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from statistics import median, quantiles
 from typing import NamedTuple
 
 import pytest
@@ -35,6 +36,14 @@ CASES = {
     ),
     "js endless recursion": Case("js", do("recurse"), Outcome.TRAP, "call stack exhausted"),
     "c endless recursion": Case("c", b"r", Outcome.TRAP, "call stack exhausted"),
+    "wat endless recursion": Case(
+        lambda: wat.component("(drop (call $down (i32.const 0)))", fields=wat.RECURSION),
+        b"",
+        Outcome.TRAP,
+        "call stack exhausted",
+    ),
+    "wat memory bomb": Case(lambda: wat.component(wat.GROWTH), b"", Outcome.MEMORY_LIMIT, "64 MiB"),
+    "js log flood": Case("js", do("log", times=100_000_000), Outcome.TIMEOUT, "300 ms", 300),
     "js memory bomb": Case("js", do("bomb"), Outcome.MEMORY_LIMIT, "64 MiB"),
     "c memory bomb": Case("c", b"b", Outcome.MEMORY_LIMIT, "64 MiB"),
     "c grows page by page": Case("c", b"g", Outcome.MEMORY_LIMIT, "64 MiB"),
@@ -99,10 +108,14 @@ async def test_hostile_guests_side_by_side(sandbox: Sandbox, js_guest: Component
     spinning = [sandbox.run(js_guest, do("spin"), timeout_ms=500) for _ in range(10)]
     spinning += [sandbox.run(c_guest, b"s", timeout_ms=500) for _ in range(10)]
     together = asyncio.gather(*spinning)
+    honest = asyncio.create_task(_neighbours(sandbox, js_guest))
     lags = await _lags_until(together)
     assert {run.outcome for run in await together} == {Outcome.TIMEOUT}
-    lags.sort()
-    assert lags[len(lags) // 2] < 0.02
+    assert await honest == {Outcome.SUCCESS}
+    # the promise is 20 ms at p99 (bench-runtime tells it); a busy machine is late by itself. Guests that held the
+    # loop would hold it for their 20 times 500 ms.
+    assert quantiles(lags, n=100)[98] < 2
+    assert median(lags) < 0.25
 
 
 async def _lags_until(end: "asyncio.Future[object]") -> list[float]:

@@ -1,0 +1,35 @@
+"""Turns on the loop: in order, no pass without an end, nobody forgotten."""
+
+import asyncio
+import time
+
+from aerofn.runtime.turns import CALLED, Turns
+
+
+async def take(turns: Turns, order: list[int], number: int, seconds: float) -> None:
+    if not turns.free():
+        await turns.wait()
+    order.append(number)
+    time.sleep(seconds)
+
+
+async def test_guests_run_in_order_and_the_loop_goes_on_between_them() -> None:
+    turns, order, passes = Turns(asyncio.get_running_loop(), 5), [], 0
+    tasks = [asyncio.create_task(take(turns, order, number, 0.002)) for number in range(3 * CALLED)]
+    while not all(task.done() for task in tasks):
+        passes += 1
+        await asyncio.sleep(0)
+    assert order == list(range(3 * CALLED))
+    assert (
+        passes >= len(tasks) / 4
+    )  # a pass has room for three of them, and is over with the one that overruns it
+
+
+async def test_who_gives_up_leaves_the_turn_to_others() -> None:
+    turns, order = Turns(asyncio.get_running_loop(), 1), []
+    tasks = [asyncio.create_task(take(turns, order, number, 0.002)) for number in range(4 * CALLED)]
+    await asyncio.sleep(0)
+    for task in tasks[1 : 3 * CALLED]:
+        task.cancel()
+    await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 10)
+    assert order == [0, *range(3 * CALLED, 4 * CALLED)]
