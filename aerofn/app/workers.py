@@ -6,6 +6,7 @@ stops as if told to.
 """
 
 import asyncio
+import contextlib
 import os
 import socket
 import sys
@@ -46,7 +47,7 @@ class Workers:
         """Tell all workers to stop in order."""
         self._stopping.set()
         for worker in self._running:
-            worker.terminate()
+            _terminate(worker)
 
     async def _keep(self, place: int) -> int:
         """Run a worker, and another one when it has died; the last one's exit code."""
@@ -79,7 +80,7 @@ class Workers:
         )  # fmt: skip
         self._running.add(worker)
         if self._stopping.is_set():
-            worker.terminate()
+            _terminate(worker)
         return worker
 
     async def _end_of(self, worker: asyncio.subprocess.Process) -> int:
@@ -96,6 +97,11 @@ class Workers:
         code = await ended
         self._running.discard(worker)
         return code
+
+
+def _terminate(worker: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):  # it has just ended
+        worker.terminate()
 
 
 async def serve_with_workers(settings: Settings, number: int) -> int:

@@ -76,8 +76,12 @@ async def known_logins(settings: Settings) -> Logins:
 async def connect_direct(settings: Settings, known: Logins) -> Connection:
     """A connection past any pooler, as the service's login: for LISTEN and the node's lock."""
     connection = await _connected(settings, known, SERVICE, {"application_name": "aerofn node"})
-    # Not in the startup packet, which poolers refuse: that this is one has a better message (see Listener).
-    await connection.execute(sql.queries("events").keepalive)
+    try:
+        # Not in the startup packet, which poolers refuse: that this is one has a better message (see Listener).
+        await connection.execute(sql.queries("events").keepalive)
+    except BaseException:
+        connection.terminate()
+        raise
     return connection
 
 
