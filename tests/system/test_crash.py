@@ -36,7 +36,7 @@ async def serving(url, cache, **variables):
         await asyncio.wait_for(child.wait(), 20)
 
 
-async def until(conn, condition, seconds=20):
+async def until(conn, condition, seconds=60):
     """Ask the database until a condition holds: what another process does has no signal here."""
     async with asyncio.timeout(seconds):
         while not await conn.fetchval(f"SELECT {condition}"):
@@ -139,7 +139,7 @@ async def test_what_a_killed_node_ran_starts_elsewhere(shop, database, tmp_path)
             await until(shop, "count(*) = 2 FROM aerofn_internal.live_nodes()")
             killed = time.monotonic()
             first.kill()
-            await until(shop, f"state = 'running' AND node <> {node} FROM aerofn.events", 10)
+            await until(shop, f"state = 'running' AND node <> {node} FROM aerofn.events")
             print(f"started elsewhere after {time.monotonic() - killed:.2f} s")
             await held.rollback()
             await until(shop, DONE)
