@@ -4,6 +4,7 @@ AeroFnError
 ├── RequestError              the caller's request cannot be served as it stands
 │   ├── InvalidRequest        400 invalid_request
 │   ├── InvalidToken          401 invalid_token
+│   ├── InvalidSignature      401 invalid_signature
 │   ├── NotAllowed            403 not_allowed
 │   ├── NotFound              404 not_found
 │   ├── Conflict              409 conflict
@@ -12,6 +13,7 @@ AeroFnError
 │   ├── PayloadTooLarge       413 payload_too_large
 │   ├── RateLimited           429 rate_limited        (retry can help)
 │   ├── KeysUnavailable       503 keys_unavailable    (retry can help)
+│   ├── NotReady              503 not_ready           (retry can help)
 │   └── Busy                  503 busy                (retry can help)
 ├── DeployError               422 deploy_failed       the component cannot be a function
 │   ├── InvalidComponent      422 invalid_component
@@ -90,6 +92,13 @@ class InvalidToken(RequestError):
     status = 401
 
 
+class InvalidSignature(RequestError):
+    """A webhook's signature is missing, malformed, too old, or not made with one of its secrets."""
+
+    code = "invalid_signature"
+    status = 401
+
+
 class NotAllowed(RequestError):
     """The caller's role may not do this."""
 
@@ -145,6 +154,14 @@ class KeysUnavailable(RequestError):
     """The keys that tokens are checked with cannot be fetched from the identity provider."""
 
     code = "keys_unavailable"
+    status = 503
+    retryable = True
+
+
+class NotReady(RequestError):
+    """What is asked for is there, but cannot work now: disabled, or something it needs is not set."""
+
+    code = "not_ready"
     status = 503
     retryable = True
 

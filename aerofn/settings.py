@@ -139,6 +139,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How long the results of `Idempotency-Key` and `Prefer: respond-async` are kept."""
     retention_hours: Positive = 168
     """How long invocation records are kept."""
+    webhook_memory_hours: Positive = 168
+    """How long the ids of webhooks' deliveries are remembered: what comes again meanwhile is not run again."""
     log_level: Annotated[str, Meta(pattern="^(debug|info|warning|error)$")] = "info"
     """Least level of the service's own log lines on standard error."""
     records_to_stdout: bool = True

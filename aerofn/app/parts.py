@@ -20,7 +20,10 @@ from aerofn.db.logins import Logins
 from aerofn.db.pool import Pool
 from aerofn.db.results import Results
 from aerofn.db.role_pool import RolePool
+from aerofn.db.schedules import Schedules
 from aerofn.db.secrets import Secrets
+from aerofn.db.triggers import Triggers
+from aerofn.db.webhooks import Webhooks
 from aerofn.dispatch.admission import Admission
 from aerofn.dispatch.compiler import Compiler
 from aerofn.dispatch.completions import Completions
@@ -68,6 +71,9 @@ class Parts:
         self.secrets = Secrets(database, settings.secret_keys, lambda: self.functions.revision)
         self.events = Events(database)
         self.event_list = EventList(database)
+        self.schedules = Schedules(database)
+        self.triggers = Triggers(database)
+        self.webhooks = Webhooks(database, lambda: self.functions.revision)
         self.invocations = Invocations(database, settings.retention_hours)
         self.results = Results(database, settings.result_hours * 3600.0)
         self.egress = Egress(Addresses(settings.egress_allow), _egress_caps(settings))

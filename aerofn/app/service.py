@@ -14,6 +14,7 @@ from aerofn.db import doctor, pool
 from aerofn.db.logins import Logins
 from aerofn.db.migrate import migrate
 from aerofn.db.role_pool import RolePool
+from aerofn.dispatch import schedule
 from aerofn.errors import DatabaseUnavailable
 from aerofn.model import Record
 from aerofn.observe import Metrics, RecordLines
@@ -24,6 +25,7 @@ from aerofn.web.probes import Readiness
 log = structlog.get_logger(__name__)
 _COMPILE_CHECK_S = 2.0
 _START_S = 30.0
+_TIDY_S = 600.0
 
 
 class Service:
@@ -55,6 +57,7 @@ class Service:
         self._background = Background(on_failure)
         self._registry_hint = asyncio.Event()
         self._compile_hint = asyncio.Event()
+        self._tick_hint = asyncio.Event()
 
     async def start(self) -> None:
         """Bring the schema up to date, connect, and begin to run events.
@@ -108,6 +111,8 @@ class Service:
             kept=self.parts.kept,
             functions=self.parts.functions,
             secrets=self.parts.secrets,
+            triggers=self.parts.triggers,
+            webhooks=self.parts.webhooks,
             ready=self.readiness,
             metrics=self.metrics.exposition,
             events=self.parts.event_list,
@@ -165,10 +170,12 @@ class Service:
         start("registry", self._watch_registry())
         start("compiler", self._compile())
         start("dispatcher", parts.dispatcher.run())
+        start("schedules", self._tick())
         start("records", parts.invocations.run())
         start("results", parts.results.run())
         start("loop lag", self.metrics.watch_loop())
         start("event counts", self._count_events())
+        start("tidying", self._tidy())
 
     async def _watch_registry(self) -> None:
         while True:
@@ -176,6 +183,7 @@ class Service:
             try:
                 if await self.parts.functions.refresh():
                     self._compile_hint.set()
+                    self._tick_hint.set()
                     self.parts.dispatcher.wake()
             except DatabaseUnavailable as error:
                 log.warning("functions cannot be looked up", error=error.detail)
@@ -189,6 +197,26 @@ class Service:
                 log.warning("nothing can be compiled", error=error.detail)
                 self._compile_hint.set()
                 await asyncio.sleep(self.settings.poll_s)
+
+    async def _tick(self) -> None:
+        pause = 0.0
+        while True:
+            await hinted(self._tick_hint, pause)
+            pause = self.settings.poll_s
+            try:
+                due = await schedule.tick(self.parts.schedules)
+                pause = pause if due is None else min(max(due, 0.0), pause)
+            except DatabaseUnavailable as error:
+                log.warning("schedules cannot be looked at", error=error.detail)
+
+    async def _tidy(self) -> None:
+        while True:
+            try:
+                await self.parts.webhooks.forget(self.settings.webhook_memory_hours)
+                await self.parts.functions.sweep()
+            except DatabaseUnavailable as error:
+                log.warning("what is old cannot be removed", error=error.detail)
+            await asyncio.sleep(_TIDY_S)
 
     async def _count_events(self) -> None:
         while True:

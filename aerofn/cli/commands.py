@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
+from aerofn.cli import function_commands, trigger_commands
 from aerofn.cli.output import OK
 from aerofn.cli.secret_commands import secrets
 from aerofn.model import Outcome
@@ -25,6 +26,8 @@ app = typer.Typer(
 app.add_typer(secrets, name="secrets")
 logins = typer.Typer(help="AeroFn's own logins in the database.", no_args_is_help=True)
 app.add_typer(logins, name="logins")
+app.add_typer(function_commands.group, name="functions")
+app.add_typer(trigger_commands.group, name="triggers")
 DatabaseUrl = Annotated[str | None, Option(help="PostgreSQL; else DATABASE_URL", show_default=False)]
 AsJson = Annotated[bool, Option("--json", help="JSON for programs")]
 Url = Annotated[str | None, Option(envvar="AEROFN_URL", help="of the service", show_default=False)]
@@ -304,22 +307,6 @@ def token(
     from aerofn.cli import tokens  # noqa: PLC0415
 
     print(tokens.token(os.environ, role, sub, expires))
-
-
-@app.command()
-def functions(database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
-    """List the functions."""
-    from aerofn.cli import listings  # noqa: PLC0415
-
-    asyncio.run(listings.functions(database_url, as_json=as_json))
-
-
-@app.command()
-def triggers(database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
-    """List the triggers."""
-    from aerofn.cli import listings  # noqa: PLC0415
-
-    asyncio.run(listings.triggers(database_url, as_json=as_json))
 
 
 @app.command()

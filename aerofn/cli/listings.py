@@ -1,18 +1,23 @@
-"""The lists: functions, triggers, events and invocations, for people or as JSON."""
+"""The lists: functions, versions, triggers, events and invocations, for people or as JSON."""
 
 from typing import Any
 
 from aerofn import sql
 from aerofn.cli.connection import connected
 from aerofn.cli.output import print_rows
+from aerofn.errors import NotFound
 
 _FUNCTIONS = {
     "name": "function", "status": "newest is", "active_version": "runs", "newest_version": "newest",
     "roles": "callers", "run_as": "run as", "updated_at": "updated", "error": "error",
 }  # fmt: skip
+_VERSIONS = {
+    "version": "version", "status": "status", "active": "runs", "size": "bytes", "digest": "sha-256",
+    "author": "author", "created_at": "made", "error": "error",
+}  # fmt: skip
 _TRIGGERS = {
-    "name": "trigger", "function": "function", "on": "on", "events": "events", "when": "when",
-    "run_as": "run as", "enabled": "enabled",
+    "name": "trigger", "kind": "kind", "function": "function", "on": "on", "next_at": "next", "run_as": "run as",
+    "enabled": "enabled", "error": "error",
 }  # fmt: skip
 _EVENTS = {
     "id": "event", "function": "function", "by": "by", "state": "state", "tried": "attempts",
@@ -30,10 +35,23 @@ async def functions(database_url: str | None, *, as_json: bool) -> None:
     print_rows(rows, _FUNCTIONS, as_json=as_json, nothing="there are no functions yet")
 
 
+async def versions(database_url: str | None, function: str, *, as_json: bool) -> None:
+    """A function's versions, newest first.
+
+    Raises:
+        NotFound: there is no such function.
+    """
+    rows = await _fetch(database_url, sql.queries("functions").versions, function)
+    if not rows:
+        raise NotFound(f"there is no function {function!r}", hint="aerofn functions lists them")
+    shown = rows if as_json else [row | {"digest": row["digest"][:12]} for row in rows]
+    print_rows(shown, _VERSIONS, as_json=as_json, nothing="")
+
+
 async def triggers(database_url: str | None, *, as_json: bool) -> None:
     """Every trigger."""
-    rows = await _fetch(database_url, sql.queries("cli").triggers)
-    shown = rows if as_json else [row | {"on": f"{row['schema']}.{row['table']}"} for row in rows]
+    rows = await _fetch(database_url, sql.queries("triggers").all)
+    shown = rows if as_json else [row | {"on": _source(row)} for row in rows]
     print_rows(shown, _TRIGGERS, as_json=as_json, nothing="there are no triggers yet")
 
 
@@ -58,6 +76,16 @@ async def invocations(
     """The newest invocation records."""
     rows = await _fetch(database_url, sql.queries("cli").invocations, function, status, limit)
     print_rows(rows, _INVOCATIONS, as_json=as_json, nothing="no such invocations")
+
+
+def _source(row: dict[str, Any]) -> str:
+    """What a trigger waits for, in a few words."""
+    if row["kind"] == "schedule":
+        return f"{row['cron']} ({row['timezone']})"
+    if row["kind"] == "webhook":
+        return f"/hooks/v1/{row['name']} ({row['scheme']})"
+    condition = f" when {row['when']}" if row["when"] else ""
+    return f"{'/'.join(row['events'])} of {row['schema']}.{row['table']}{condition}"
 
 
 def _event(row: dict[str, Any]) -> dict[str, Any]:

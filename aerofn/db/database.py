@@ -25,6 +25,11 @@ _KINDS: dict[str, type[AeroFnError]] = {
     "22023": InvalidRequest,  # invalid_parameter_value
     "42602": InvalidRequest,  # invalid_name
     "AF001": LeaseLost,
+    "42809": InvalidRequest,  # wrong_object_type
+    "22021": InvalidRequest,  # character_not_in_repertoire: U+0000
+    "22P05": InvalidRequest,  # untranslatable_character: the same, in JSON
+    "22P02": InvalidRequest,  # invalid_text_representation: JSON that only PostgreSQL finds wrong
+    "22003": InvalidRequest,  # numeric_value_out_of_range: a number in JSON
 }
 
 

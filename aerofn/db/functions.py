@@ -63,6 +63,28 @@ class ListedFunction(msgspec.Struct, frozen=True):
     updated_at: datetime
 
 
+class ListedVersion(msgspec.Struct, frozen=True):
+    """A version as the view `aerofn.versions` has it; `size` is its component's, in bytes."""
+
+    function: str
+    version: int
+    status: str
+    active: bool | None
+    digest: str
+    size: int
+    author: str
+    created_at: datetime
+    timeout_ms: int | None
+    memory_mb: int | None
+    env: list[str]
+    hosts: list[str]
+    roles: list[str] | None
+    run_as: str | None
+    max_concurrency: int | None
+    rate_limit: str | None
+    error: str | None
+
+
 class VersionStatus(msgspec.Struct, frozen=True):
     """How far a version is: `compiling`, `ready` or `failed`; `error` is the reason of a failure."""
 
@@ -194,6 +216,29 @@ class Functions:
             NotFound, Conflict: there is none, or it is not ready.
         """
         await self._database.call(_Q.activate, name, version)
+
+    async def versions(self, name: str) -> list[ListedVersion]:
+        """A function's versions, newest first.
+
+        Raises:
+            NotFound: there is no such function.
+        """
+        rows = await self._database.fetch(_Q.versions, name)
+        if not rows:
+            raise _not_found(name)
+        return [ListedVersion(**row) for row in rows]
+
+    async def drop_version(self, name: str, version: int) -> None:
+        """Remove a version.
+
+        Raises:
+            NotFound, Conflict: there is none, or it is the one that runs.
+        """
+        await self._database.call(_Q.drop_version, name, version)
+
+    async def sweep(self) -> None:
+        """Remove the components that have long belonged to no version."""
+        await self._database.execute(_Q.sweep)
 
     async def _look_up(self, name: str) -> Version:
         revision = self._revision

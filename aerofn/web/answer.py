@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 from starlette.types import Send
 
-from aerofn.errors import AeroFnError, HostError
+from aerofn.errors import AeroFnError, HostError, InvalidToken
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -50,6 +50,6 @@ def error_answer(error: AeroFnError) -> Answer:
         answer.headers.append((b"retry-after", b"%d" % error.retry_after))
     if error.status == 503 or isinstance(error, HostError):
         answer.headers.append(_RELAY_ERROR)
-    elif error.status == 401:
+    elif isinstance(error, InvalidToken):
         answer.headers.append((b"www-authenticate", b'Bearer realm="aerofn", error="invalid_token"'))
     return answer

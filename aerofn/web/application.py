@@ -10,6 +10,8 @@ from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 from aerofn.db.event_list import EventList
 from aerofn.db.functions import Functions
 from aerofn.db.secrets import Secrets
+from aerofn.db.triggers import Triggers
+from aerofn.db.webhooks import Webhooks
 from aerofn.dispatch.kept import KeptRequests
 from aerofn.dispatch.requests import Requests
 from aerofn.settings import Settings
@@ -24,6 +26,8 @@ from aerofn.web.manage import Manage
 from aerofn.web.openapi import Document
 from aerofn.web.probes import Probes, Readiness
 from aerofn.web.secrets import SecretRoutes
+from aerofn.web.triggers import TriggerRoutes
+from aerofn.web.webhooks.hooks import Hooks
 
 FUNCTIONS = "/functions/v1/"
 DEPLOY = FUNCTIONS + "deploy"
@@ -43,6 +47,8 @@ class Ports:
     kept: KeptRequests
     functions: Functions
     secrets: Secrets
+    triggers: Triggers
+    webhooks: Webhooks
     ready: Callable[[], Awaitable[Readiness]]
     metrics: Callable[[], tuple[bytes, str]]
     events: EventList
@@ -92,6 +98,8 @@ def _routes(ports: Ports, tokens: Tokens, kept: KeptAnswers, invoke: Invoke) -> 
     manage = Manage(ports.functions, tokens)
     secrets = SecretRoutes(ports.secrets, tokens)
     events = ManageEvents(ports.events, tokens)
+    triggers = TriggerRoutes(ports.triggers, tokens)
+    hooks = Hooks(ports.webhooks, ports.secrets, ports.settings)
     probes = Probes(ports.ready, ports.metrics)
     routes = [
         Route(DEPLOY, Endpoint(POST=deploy.post)),
@@ -108,6 +116,13 @@ def _routes(ports: Ports, tokens: Tokens, kept: KeptAnswers, invoke: Invoke) -> 
         Route("/manage/v1/events/{event}/replay", Endpoint(POST=events.replay)),
         Route("/manage/v1/events/{event}/discard", Endpoint(POST=events.discard)),
         Route("/manage/v1/triggers/{name}/replay", Endpoint(POST=events.replay_all)),
+        Route("/manage/v1/functions/{name}/versions", Endpoint(GET=manage.versions)),
+        Route("/manage/v1/functions/{name}/versions/{version}", Endpoint(DELETE=manage.drop_version)),
+        Route("/manage/v1/triggers", Endpoint(GET=triggers.list, POST=triggers.create)),
+        Route("/manage/v1/triggers/{name}", Endpoint(GET=triggers.show, DELETE=triggers.drop)),
+        Route("/manage/v1/triggers/{name}/enable", Endpoint(POST=triggers.enable)),
+        Route("/manage/v1/triggers/{name}/disable", Endpoint(POST=triggers.disable)),
+        Route("/hooks/v1/{trigger}", Endpoint(POST=hooks.post)),
         Route("/healthz", Endpoint(GET=probes.health)),
         Route("/readyz", Endpoint(GET=probes.readiness)),
         Route("/metrics", Endpoint(GET=probes.metrics)),

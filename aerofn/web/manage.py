@@ -1,11 +1,12 @@
-"""`/manage/v1/functions`: list, show, drop and activate. For the admin role."""
+"""`/manage/v1/functions`: functions and their versions. For the admin role."""
 
+import re
 from typing import Annotated
 
 import msgspec
 from starlette.requests import Request
 
-from aerofn.db.functions import Functions, ListedFunction
+from aerofn.db.functions import Functions, ListedFunction, ListedVersion
 from aerofn.errors import Conflict, InvalidRequest, NotFound
 from aerofn.web.answer import Answer, json_answer
 from aerofn.web.auth import Tokens
@@ -14,6 +15,8 @@ from aerofn.web.invoke import check_name
 from aerofn.web.operation import operation
 
 _MOST_BYTES = 64 * 1024
+_VERSIONS = list[ListedVersion]
+_NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 
 
 # The registry's numbers are PostgreSQL integers. In JSON 3 and 3.0 are the same number.
@@ -93,6 +96,28 @@ class Manage:
             ) from None
         await self._functions.activate(name, number)
         return json_answer(Activated(name, number))
+
+    @operation("List a function's versions", answers={200: _VERSIONS}, errors=[NotFound])
+    async def versions(self, request: Request) -> Answer:
+        """A function's versions, newest first.
+
+        Raises:
+            NotFound: there is no such function.
+        """
+        return json_answer(await self._functions.versions(await self._admitted(request)))
+
+    @operation("Remove a version", answers={204: None}, errors=[NotFound, Conflict])
+    async def drop_version(self, request: Request) -> Answer:
+        """Remove a version.
+
+        Raises:
+            NotFound, Conflict: there is none, or it is the one that runs.
+        """
+        name, number = await self._admitted(request), request.path_params["version"]
+        if not _NUMBER.fullmatch(number):
+            raise NotFound(f"function {name} has no version {number!r}")
+        await self._functions.drop_version(name, int(number))
+        return Answer(204, b"", [])
 
     async def _admitted(self, request: Request) -> str:
         await self._tokens.admin(request.scope)

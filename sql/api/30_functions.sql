@@ -106,8 +106,28 @@ BEGIN
 END $$;
 REVOKE ALL ON FUNCTION aerofn_internal.check_hosts(text[]) FROM PUBLIC;
 
+-- Notes which components no version has any more.
+CREATE OR REPLACE FUNCTION aerofn_internal.note_unused() RETURNS void
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+  UPDATE aerofn_internal.components c SET unused_since = now()
+  WHERE c.unused_since IS NULL AND NOT EXISTS (SELECT FROM aerofn_internal.versions v WHERE v.digest = c.digest)
+$$;
+REVOKE ALL ON FUNCTION aerofn_internal.note_unused() FROM PUBLIC;
+
+-- Removes the components that nobody has used for a while. Returns how many.
+CREATE OR REPLACE FUNCTION aerofn_internal.sweep_components(unused interval) RETURNS bigint
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  WITH gone AS (
+    DELETE FROM aerofn_internal.components c
+    WHERE c.unused_since < now() - unused
+      AND NOT EXISTS (SELECT FROM aerofn_internal.versions v WHERE v.digest = c.digest) RETURNING 1
+  )
+  SELECT count(*) FROM gone
+$$;
+REVOKE ALL ON FUNCTION aerofn_internal.sweep_components FROM PUBLIC;
+
 -- Makes a new immutable version of a function, which becomes its active one once it is compiled.
--- Registering what is already the newest version changes nothing. Returns the version's number.
+-- What is already the newest version is not made again, but runs again if another one does. Returns the version's number.
 CREATE OR REPLACE FUNCTION aerofn.register_function(
   name text, wasm bytea, timeout_ms int DEFAULT NULL, memory_mb int DEFAULT NULL, env text[] DEFAULT '{}',
   hosts text[] DEFAULT '{}', roles text[] DEFAULT NULL, run_as text DEFAULT NULL, activate boolean DEFAULT true,
@@ -128,7 +148,8 @@ BEGIN
   PERFORM aerofn_internal.check_roles(register_function.roles);
   PERFORM aerofn_internal.check_roles(ARRAY[register_function.run_as]) WHERE register_function.run_as IS NOT NULL;
   r.digest := sha256(register_function.wasm);
-  INSERT INTO aerofn_internal.components VALUES (r.digest, register_function.wasm) ON CONFLICT DO NOTHING;
+  INSERT INTO aerofn_internal.components (digest, wasm) VALUES (r.digest, register_function.wasm)
+  ON CONFLICT (digest) DO UPDATE SET unused_since = NULL WHERE components.unused_since IS NOT NULL;
   INSERT INTO aerofn_internal.functions (name) VALUES (register_function.name) ON CONFLICT DO NOTHING;
   SELECT f.id INTO r.function_id FROM aerofn_internal.functions f WHERE f.name = register_function.name FOR UPDATE;
   SELECT v.* INTO newest FROM aerofn_internal.versions v
@@ -140,6 +161,9 @@ BEGIN
                                register_function.hosts, register_function.roles, register_function.run_as,
                                register_function.activate, register_function.max_concurrency,
                                register_function.rate_limit) THEN
+    UPDATE aerofn_internal.functions f SET active_version = newest.id
+    WHERE f.id = r.function_id AND newest.activate AND newest.status = 'ready' AND f.active_version <> newest.id;
+    PERFORM aerofn_internal.registry_changed() WHERE FOUND;
     RETURN newest.number;
   END IF;
   r.number := coalesce(newest.number, 0) + 1;
@@ -180,7 +204,8 @@ BEGIN
 END $$;
 REVOKE ALL ON FUNCTION aerofn_internal.compiled(int, jsonb) FROM PUBLIC;
 
--- Makes an earlier (or a later, not yet active) version the one that runs.
+-- Makes an earlier (or a later, not yet active) version the one that runs. What is still being compiled then does not
+-- take its place: whoever rolls back means it.
 CREATE OR REPLACE FUNCTION aerofn.activate_version(function text, version int) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -198,10 +223,36 @@ BEGIN
             HINT = 'Only a version that compiled can run.';
   END IF;
   UPDATE aerofn_internal.functions SET active_version = v.id WHERE id = owner;
+  UPDATE aerofn_internal.versions SET activate = false WHERE function_id = owner AND status = 'compiling';
   PERFORM aerofn_internal.registry_changed();
 END $$;
 REVOKE ALL ON FUNCTION aerofn.activate_version FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION aerofn.activate_version TO aerofn_admin;
+
+-- Removes a version that does not run. Its component stays a while, for a node that is just about to run it.
+CREATE OR REPLACE FUNCTION aerofn.drop_version(function text, version int) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  owner int := aerofn_internal.function_id(function);
+BEGIN
+  -- Against an activation at the same time.
+  PERFORM FROM aerofn_internal.functions f WHERE f.id = owner FOR UPDATE;
+  IF EXISTS (SELECT FROM aerofn_internal.functions f JOIN aerofn_internal.versions v ON v.id = f.active_version
+             WHERE f.id = owner AND v.number = drop_version.version) THEN
+    RAISE EXCEPTION 'version % of function % is the one that runs', version, quote_literal(function)
+      USING ERRCODE = 'object_in_use',
+            HINT = 'Activate another one first, or drop the function: aerofn.activate_version(), aerofn.drop_function().';
+  END IF;
+  DELETE FROM aerofn_internal.versions v WHERE v.function_id = owner AND v.number = drop_version.version;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION 'function % has no version %', quote_literal(function), version
+      USING ERRCODE = 'no_data_found', HINT = 'SELECT * FROM aerofn.versions lists them.';
+  END IF;
+  PERFORM aerofn_internal.note_unused();
+  PERFORM aerofn_internal.registry_changed();
+END $$;
+REVOKE ALL ON FUNCTION aerofn.drop_version FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION aerofn.drop_version TO aerofn_admin;
 
 -- Removes a function and its versions; refuses while something still starts it.
 CREATE OR REPLACE FUNCTION aerofn.drop_function(name text) RETURNS void
@@ -226,8 +277,7 @@ BEGIN
   UPDATE aerofn_internal.functions f SET active_version = NULL WHERE f.id = gone;
   DELETE FROM aerofn_internal.events e WHERE e.function_id = gone;
   DELETE FROM aerofn_internal.functions f WHERE f.id = gone;
-  DELETE FROM aerofn_internal.components c
-  WHERE NOT EXISTS (SELECT FROM aerofn_internal.versions v WHERE v.digest = c.digest);
+  PERFORM aerofn_internal.note_unused();
   PERFORM aerofn_internal.registry_changed();
 END $$;
 REVOKE ALL ON FUNCTION aerofn.drop_function FROM PUBLIC;

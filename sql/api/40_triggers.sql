@@ -73,6 +73,38 @@ BEGIN
 END $$;
 REVOKE ALL ON FUNCTION aerofn_internal.check_batch_size(int, text) FROM PUBLIC;
 
+-- A row of triggers, of whatever kind; run_as null is the least privileged role.
+CREATE OR REPLACE FUNCTION aerofn_internal.add_trigger(function text, kind text, name text, run_as text, max_attempts int)
+RETURNS int
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+  made int;
+BEGIN
+  IF length(name) NOT BETWEEN 1 AND 200 THEN
+    RAISE EXCEPTION 'the name of a trigger has 1 to 200 characters' USING ERRCODE = 'invalid_name',
+      HINT = 'Say name => ''…''.';
+  END IF;
+  IF run_as <> 'causer' OR kind <> 'row' THEN
+    PERFORM aerofn_internal.check_roles(ARRAY[run_as]) WHERE run_as IS NOT NULL;
+  END IF;
+  IF max_attempts IS NULL OR max_attempts NOT BETWEEN 1 AND 100 THEN
+    RAISE EXCEPTION 'max_attempts is %, outside 1 to 100', coalesce(max_attempts::text, 'NULL')
+      USING ERRCODE = 'invalid_parameter_value';
+  END IF;
+  INSERT INTO aerofn_internal.triggers AS t (name, function_id, kind, run_as, max_attempts)
+  SELECT name, aerofn_internal.function_id(function), kind, coalesce(run_as, s.anon_role), max_attempts
+  FROM aerofn_internal.settings s
+  ON CONFLICT DO NOTHING RETURNING t.id INTO made;
+  IF made IS NULL THEN
+    RAISE EXCEPTION 'there is a trigger % already', quote_literal(name) USING ERRCODE = 'duplicate_object',
+      HINT = 'Choose another with name => ''…'', or drop it first with aerofn.drop_trigger(name).';
+  END IF;
+  PERFORM aerofn_internal.registry_changed();
+  RETURN made;
+END $$;
+REVOKE ALL ON FUNCTION aerofn_internal.add_trigger FROM PUBLIC;
+
 CREATE OR REPLACE FUNCTION aerofn_internal.add_row_trigger(
   function text, relation regclass, operations text[], name text, run_as text, condition text, columns text[],
   max_attempts int, ordered_by text, batch_size int
@@ -80,29 +112,14 @@ CREATE OR REPLACE FUNCTION aerofn_internal.add_row_trigger(
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
-  made int;
+  made int := aerofn_internal.add_trigger(function, 'row', name, run_as, max_attempts);
 BEGIN
-  IF run_as <> 'causer' THEN
-    PERFORM aerofn_internal.check_roles(ARRAY[run_as]);
-  END IF;
-  IF max_attempts IS NULL OR max_attempts NOT BETWEEN 1 AND 100 THEN
-    RAISE EXCEPTION 'max_attempts is %, outside 1 to 100', coalesce(max_attempts::text, 'NULL')
-      USING ERRCODE = 'invalid_parameter_value';
-  END IF;
   PERFORM aerofn_internal.check_order(relation, ordered_by) WHERE ordered_by IS NOT NULL;
   PERFORM aerofn_internal.check_batch_size(batch_size, ordered_by) WHERE batch_size IS DISTINCT FROM 1;
-  INSERT INTO aerofn_internal.triggers AS t
-    (name, function_id, kind, relation, schema_name, table_name, operations, condition, columns, run_as, max_attempts,
-     ordered_by, batch_size)
-  SELECT name, aerofn_internal.function_id(function), 'row', relation, n.nspname, c.relname, operations, condition,
-         columns, coalesce(run_as, s.anon_role), max_attempts, ordered_by, batch_size
-  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace, aerofn_internal.settings s WHERE c.oid = relation
-  ON CONFLICT DO NOTHING RETURNING t.id INTO made;
-  IF made IS NULL THEN
-    RAISE EXCEPTION 'there is a trigger % already', quote_literal(name) USING ERRCODE = 'duplicate_object',
-      HINT = 'Choose another with name => ''…'', or drop it first with aerofn.drop_trigger(name).';
-  END IF;
-  PERFORM aerofn_internal.registry_changed();
+  UPDATE aerofn_internal.triggers t
+  SET relation = c.oid, schema_name = n.nspname, table_name = c.relname, operations = operations,
+      condition = condition, columns = columns, ordered_by = ordered_by, batch_size = batch_size
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = relation AND t.id = made;
   RETURN made;
 END $$;
 REVOKE ALL ON FUNCTION aerofn_internal.add_row_trigger FROM PUBLIC;
@@ -219,6 +236,20 @@ END $$;
 REVOKE ALL ON FUNCTION aerofn_internal.the_trigger(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION aerofn_internal.the_trigger(text) TO aerofn_admin;
 
+-- The same, of one kind: anything else has no such options.
+CREATE OR REPLACE FUNCTION aerofn_internal.the_trigger(wanted text, kind text) RETURNS int
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  t aerofn_internal.triggers := aerofn_internal.the_trigger(wanted);
+BEGIN
+  IF t.kind <> the_trigger.kind THEN
+    RAISE EXCEPTION 'trigger % is no %, but a % trigger', quote_literal(wanted), the_trigger.kind, t.kind
+      USING ERRCODE = 'wrong_object_type', HINT = 'SELECT name, kind FROM aerofn.triggers lists them.';
+  END IF;
+  RETURN t.id;
+END $$;
+REVOKE ALL ON FUNCTION aerofn_internal.the_trigger(text, text) FROM PUBLIC;
+
 CREATE OR REPLACE FUNCTION aerofn_internal.forget_trigger(id int) RETURNS void
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   DELETE FROM aerofn_internal.triggers t WHERE t.id = forget_trigger.id;
@@ -229,6 +260,14 @@ GRANT EXECUTE ON FUNCTION aerofn_internal.forget_trigger(int) TO aerofn_admin;
 
 CREATE OR REPLACE FUNCTION aerofn_internal.set_enabled(id int, enabled boolean) RETURNS void
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  -- A schedule's revision counts up: what a node has computed before means nothing. What was due while it was
+  -- disabled is not missed: it was not to be.
+  UPDATE aerofn_internal.schedules s
+  SET revision = s.revision + 1, next_at = NULL,
+      decided_until = CASE WHEN set_enabled.enabled THEN greatest(s.decided_until, aerofn_internal.clock())
+                           ELSE s.decided_until END
+  FROM aerofn_internal.triggers t
+  WHERE s.trigger_id = t.id AND t.id = set_enabled.id AND t.enabled <> set_enabled.enabled;
   UPDATE aerofn_internal.triggers t SET enabled = set_enabled.enabled WHERE t.id = set_enabled.id;
   SELECT aerofn_internal.registry_changed()
 $$;

@@ -27,8 +27,12 @@ CREATE OR REPLACE VIEW aerofn.triggers AS
 SELECT t.name, t.kind, f.name AS function, coalesce(n.nspname, t.schema_name) AS "schema",
        coalesce(c.relname, t.table_name) AS "table", t.operations AS events, t.condition AS "when", t.columns,
        t.run_as, t.max_attempts, t.enabled AND (t.kind <> 'row' OR c.oid IS NOT NULL) AS enabled,
-       t.created_by, t.created_at, t.ordered_by, t.batch_size
+       t.created_by, t.created_at, t.ordered_by, t.batch_size, s.cron, s.timezone, s.missed, s.payload,
+       CASE WHEN t.enabled THEN s.next_at END AS next_at, s.error ->> 'message' AS error,
+       w.scheme, w.secrets, w.header, w.encoding, w.prefix, w.id_from, w.tolerance_s, w.max_kb
 FROM aerofn_internal.triggers t
+LEFT JOIN aerofn_internal.schedules s ON s.trigger_id = t.id
+LEFT JOIN aerofn_internal.webhooks w ON w.trigger_id = t.id
 JOIN aerofn_internal.functions f ON f.id = t.function_id
 LEFT JOIN pg_class c ON c.oid = t.relation
 LEFT JOIN pg_namespace n ON n.oid = c.relnamespace;
@@ -50,6 +54,10 @@ FROM (
 LEFT JOIN aerofn_internal.functions f ON f.id = e.function_id
 LEFT JOIN aerofn_internal.triggers t ON t.id = e.trigger_id;
 
+CREATE OR REPLACE VIEW aerofn.deliveries AS
+SELECT t.name AS "trigger", d.sender_id, d.event_id, d.received_at
+FROM aerofn_internal.deliveries d JOIN aerofn_internal.triggers t ON t.id = d.trigger_id;
+
 CREATE OR REPLACE VIEW aerofn.backfills AS
 SELECT t.name AS "trigger", b.condition AS "where", b.events, b.expected, b.finished_at IS NOT NULL AS finished,
        b.started_at, b.updated_at, b.finished_at
@@ -70,7 +78,7 @@ SELECT i.function, count(*) AS invocations, count(*) FILTER (WHERE i.status <> '
 FROM aerofn_internal.invocations i WHERE i."timestamp" > now() - interval '1 hour' GROUP BY i.function;
 
 GRANT USAGE ON SCHEMA aerofn TO aerofn_admin;
-GRANT SELECT ON aerofn.versions, aerofn.functions, aerofn.triggers, aerofn.events, aerofn.backfills,
+GRANT SELECT ON aerofn.versions, aerofn.functions, aerofn.triggers, aerofn.events, aerofn.deliveries, aerofn.backfills,
                 aerofn.invocations, aerofn.metrics TO aerofn_admin;
 GRANT USAGE ON SCHEMA aerofn_internal TO aerofn_admin;
 

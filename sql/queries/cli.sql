@@ -1,8 +1,5 @@
 -- What the command line asks (aerofn/cli), as the user of DATABASE_URL: a member of aerofn_admin.
 
--- name: triggers
-SELECT name, kind, function, "schema", "table", events, "when", columns, run_as, max_attempts, enabled, created_at
-FROM aerofn.triggers ORDER BY name
 
 -- name: invocations
 -- $1 function or null, $2 status or null, $3 most rows

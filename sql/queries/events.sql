@@ -65,6 +65,13 @@ SELECT e.id, f.name AS function, e.source, t.name AS trigger_name, e.role, e.cla
          WHEN 'http' THEN json_build_object(
            'id', e.id::text, 'trigger', e.source, 'request', e.payload, 'attempt', e.attempt,
            'caller', json_build_object('role', e.role, 'sub', e.claims ->> 'sub'))
+         WHEN 'schedule' THEN json_build_object(
+           'id', e.id::text, 'trigger', e.source, 'name', t.name, 'scheduled_at', e.payload -> 'scheduled_at',
+           'payload', e.payload -> 'payload', 'attempt', e.attempt,
+           'caller', json_build_object('role', e.role, 'sub', e.claims ->> 'sub'))
+         WHEN 'webhook' THEN json_build_object(
+           'id', e.id::text, 'trigger', e.source, 'name', t.name, 'request', e.payload, 'attempt', e.attempt,
+           'caller', json_build_object('role', e.role, 'sub', e.claims ->> 'sub'))
          ELSE json_build_object(
            'id', e.id::text, 'trigger', e.source, 'payload', e.payload, 'attempt', e.attempt,
            'caller', json_build_object('role', e.role, 'sub', e.claims ->> 'sub'))

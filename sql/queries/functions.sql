@@ -48,6 +48,18 @@ SELECT name, status, active_version, newest_version, error, hint, timeout_ms, me
        max_concurrency, rate_limit, created_at, updated_at
 FROM aerofn.functions ORDER BY name
 
+-- name: versions
+-- $1 function
+SELECT function, version, status, coalesce(active, false) AS active, digest, size, author, created_at, timeout_ms, memory_mb, env, hosts, roles,
+       run_as, max_concurrency, rate_limit, error ->> 'message' AS error
+FROM aerofn.versions WHERE function = $1 ORDER BY version DESC
+
+-- name: drop_version
+SELECT aerofn.drop_version($1, $2)
+
+-- name: sweep
+SELECT aerofn_internal.sweep_components(interval '1 hour')
+
 -- name: drop
 SELECT aerofn.drop_function($1)
 

@@ -101,7 +101,7 @@ async def test_lists_for_people(shop, dead):
     head, *rows = functions.out.splitlines()
     assert head.split()[:2] == ["function", "newest"]
     assert any(row.split()[:4] == ["shop", "ready", "1", "1"] for row in rows)
-    assert triggers.out.splitlines()[1].split()[:4] == ["shop_on_orders", "shop", "public.orders", "INSERT"]
+    assert triggers.out.splitlines()[1].split()[:4] == ["shop_on_orders", "row", "shop", "INSERT"]
     assert "yes" in triggers.out
     assert f"{dead}  shop" in events.out
     assert "1 of 5" in events.out

@@ -156,6 +156,14 @@ class Secrets:
     """Stands in for the secrets, which tests/integration tests whole."""
 
 
+class Triggers:
+    """Stands in for the triggers, which tests/integration tests whole."""
+
+
+class Webhooks:
+    """Stands in for the webhooks, which tests/webhooks tests whole."""
+
+
 @dataclass
 class Web:
     """The application over its stand-ins, and a client for it."""
@@ -171,7 +179,16 @@ class Web:
         kept = KeptRequests(self.requests, None, lambda: None)  # type: ignore[arg-type]
         metrics = b"up 1\n", "text/plain"
         ports = Ports(
-            self.settings, self.requests, kept, self.functions, Secrets(), self._ready, lambda: metrics, None
+            self.settings,
+            self.requests,
+            kept,
+            self.functions,
+            Secrets(),
+            Triggers(),
+            Webhooks(),
+            self._ready,
+            lambda: metrics,
+            None,
         )  # type: ignore[arg-type]
         return create(ports, self._lifespan)
 

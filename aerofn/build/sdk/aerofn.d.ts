@@ -47,16 +47,18 @@ declare global {
     batch?: AeroFnEvent[];
     record?: Input | null;
     old_record?: Input | null;
-    /** HTTP. */
+    /** Schedules and webhooks: the trigger. */
+    name?: string;
+    /** HTTP and webhooks. */
     request?: AeroFnRequest<Input>;
-    /** Webhooks, schedules and `aerofn.invoke()`. */
+    /** Schedules and `aerofn.invoke()`. */
     payload?: Input;
     scheduled_at?: string;
   }
 
   /**
    * What a file exports as `handler`, by default, or as its only function.
-   * `input` is the row (`record`, for DELETE `old_record`), the HTTP request's body, or the payload.
+   * `input` is the row (`record`, for DELETE `old_record`), the body of an HTTP request or a webhook, or the payload.
    */
   type AeroFnHandler<Input = any, Output = unknown> = (
     input: Input,

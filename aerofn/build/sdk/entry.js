@@ -19,7 +19,7 @@ export function findHandler(exported) {
 // The first argument: what the event is about. The whole event is the second.
 export function inputOf(event) {
   if (event.batch) return event.batch.map(inputOf);
-  if (event.trigger === "http") return event.request?.body ?? {};
+  if (event.trigger === "http" || event.trigger === "webhook") return event.request?.body ?? {};
   if (event.trigger === "row") return event.record ?? event.old_record;
   return event.payload ?? {};
 }

@@ -18,6 +18,7 @@ class Event(dict[str, Any]):
     schema: str | None
     record: dict[str, Any] | None
     old_record: dict[str, Any] | None
+    name: str | None
     request: "Event | None"
     payload: Any
     scheduled_at: str | None
@@ -31,7 +32,7 @@ class Event(dict[str, Any]):
     @property
     def input(self) -> Any:
         """What the event is about; the handler's first argument."""
-        if self.get("trigger") == "http":
+        if self.get("trigger") in ("http", "webhook"):
             body = (self.get("request") or {}).get("body")
             return {} if body is None else body
         if self.get("trigger") == "row":

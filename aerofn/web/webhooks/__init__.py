@@ -1,0 +1,1 @@
+"""Webhooks over HTTP: one module a scheme, what they have in common, and the route."""
