@@ -87,8 +87,7 @@ ORDER BY e.priority DESC, e.run_at, e.id
 -- $1 ids, $2 tokens, of events whose functions made no transaction. Those that are not returned had lost
 -- their lease.
 DELETE FROM aerofn_internal.events e
-USING unnest($1::bigint[], $2::bigint[]) AS done (id, token)
-WHERE e.id = done.id AND e.token = done.token AND e.state = 'running'
+WHERE e.id = ANY ($1::bigint[]) AND e.token = ANY ($2::bigint[]) AND e.state = 'running'
 RETURNING e.id
 
 -- name: retry
