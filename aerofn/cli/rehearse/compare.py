@@ -4,7 +4,7 @@ What differs between two runs of the active version itself (a time, a random id,
 says nothing about another version, so it is not compared.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -24,7 +24,7 @@ class Ran(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.did["outcome"] == "success")
 
 
-class Difference(NamedTuple):
+class Difference(msgspec.Struct, frozen=True):
     """Where two runs part: the place in what they did, and what is there in each; None where nothing is."""
 
     where: str
