@@ -49,7 +49,8 @@ function evaluationError(failure, map) {
     const place = (l1 ?? l2) && locate(map, Number(l1 ?? l2), Number(c1 ?? c2));
     return place ? [`${place.source}:${place.line}:${place.column}`] : [];
   });
-  const message = head.replace(/^.*JavaScript module[^:]*: /, "").replace(/^Error: /, "");
+  const [, thrown] = /^source\.js:\d+:\d+ (.*)$/m.exec(failure.message) ?? []; // as SpiderMonkey tells it
+  const message = (thrown ?? head.replace(/^.*JavaScript module[^:]*: /, "")).replace(/^Error: /, "");
   return new BuildError(frames.length > 0 ? `${frames[0]}: ${message}` : message, frames.map((at) => `at ${at}`).join("\n"));
 }
 

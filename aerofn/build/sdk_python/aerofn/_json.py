@@ -27,12 +27,17 @@ def parse(text: str) -> Any:
 
 def dump(value: Any) -> str:
     """A result as JSON; numbers that JSON cannot say (NaN, infinity) are null."""
-    return _dump(value, "null")
+    return _well_formed(_dump(value, "null"))
 
 
 def dump_parameters(values: Sequence[Any]) -> str:
     """A statement's parameters as JSON; NaN and infinity go as the words that PostgreSQL knows."""
-    return _dump(list(values), None)
+    return _well_formed(_dump(list(values), None))
+
+
+def _well_formed(text: str) -> str:
+    """Without half characters (lone surrogates), which UTF-8 cannot say."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def _dump(value: Any, odd: str | None) -> str:
