@@ -5,7 +5,9 @@ Keys are named as the arguments of the SQL functions they end up in: `aerofn.reg
 """
 
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -43,11 +45,53 @@ class RowTrigger(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     enabled: bool = True
 
 
+class Schedule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Runs `function` at the times of `cron`, by the clocks of `timezone`; `payload` is any TOML value."""
+
+    function: str
+    cron: str
+    timezone: str = "UTC"
+    missed: str = "skip"
+    payload: Any = None
+    run_as: str | None = None
+    max_attempts: int = 5
+    enabled: bool = True
+
+
+class Webhook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Runs `function` for what a sender posts to `/hooks/v1/<name>`; `secrets` are names of secrets."""
+
+    function: str
+    scheme: str
+    secrets: tuple[str, ...]
+    header: str | None = None
+    encoding: str | None = None
+    prefix: str | None = None
+    id_from: str | None = None
+    tolerance_s: int = 300
+    max_kb: int = 1024
+    run_as: str | None = None
+    max_attempts: int = 5
+    enabled: bool = True
+
+
+Trigger = RowTrigger | Schedule | Webhook
+
+
 class Declared(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The file: everything by its name."""
 
     functions: dict[str, Function] = {}
     row_triggers: dict[str, RowTrigger] = {}
+    schedules: dict[str, Schedule] = {}
+    webhooks: dict[str, Webhook] = {}
+
+    @property
+    def triggers(self) -> Iterator[tuple[str, str, Trigger]]:
+        """Each trigger with the table of the file that it stands in, and its name."""
+        for table in ("row_triggers", "schedules", "webhooks"):
+            for name, trigger in getattr(self, table).items():
+                yield table, name, trigger
 
 
 class Project(Declared, frozen=True, kw_only=True):
@@ -79,10 +123,17 @@ def read(where: Path) -> Project:
 
 
 def _check(project: Project, file: Path) -> None:
-    for name, trigger in project.row_triggers.items():
+    named: dict[str, str] = {}
+    for table, name, trigger in project.triggers:
+        if name in named:
+            raise SettingsError(
+                f"{file}: {table}.{name} has the name of {named[name]}.{name}",
+                hint="a trigger's name is unique",
+            )
+        named[name] = table
         if trigger.function not in project.functions:
             raise SettingsError(
-                f"{file}: row_triggers.{name} starts function {trigger.function!r}, which is not declared",
+                f"{file}: {table}.{name} starts function {trigger.function!r}, which is not declared",
                 hint=f'declare it: [functions.{trigger.function}] with source = "…"',
             )
     for name, function in project.functions.items():

@@ -22,6 +22,19 @@ SELECT t.name, t.created_by AS by, json_build_object(
          'batch_size', t.batch_size, 'enabled', t.enabled) AS options
 FROM aerofn.triggers t WHERE t.kind = 'row'
 
+-- name: schedules
+SELECT t.name, t.created_by AS by, json_build_object(
+         'function', t.function, 'cron', t.cron, 'timezone', t.timezone, 'missed', t.missed, 'payload', t.payload,
+         'run_as', t.run_as, 'max_attempts', t.max_attempts, 'enabled', t.enabled) AS options
+FROM aerofn.triggers t WHERE t.kind = 'schedule'
+
+-- name: webhooks
+SELECT t.name, t.created_by AS by, json_build_object(
+         'function', t.function, 'scheme', t.scheme, 'secrets', t.secrets, 'header', t.header, 'encoding', t.encoding,
+         'prefix', t.prefix, 'id_from', t.id_from, 'tolerance_s', t.tolerance_s, 'max_kb', t.max_kb,
+         'run_as', t.run_as, 'max_attempts', t.max_attempts, 'enabled', t.enabled) AS options
+FROM aerofn.triggers t WHERE t.kind = 'webhook'
+
 -- name: table_name
 -- $1 a table as the author wrote it; answers it with its schema, or as it was when there is none
 SELECT coalesce((SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -48,6 +61,23 @@ SELECT aerofn.create_row_trigger(
   batch_size => o.batch_size)
 FROM jsonb_to_record($2) o (function text, "table" text, events text[], run_as text, "when" text, columns text[],
                             max_attempts int, ordered_by text, batch_size int)
+
+-- name: create_schedule
+-- $1 name, $2 options
+SELECT aerofn.create_schedule(
+  name => $1, function => o.function, cron => o.cron, timezone => o.timezone, missed => o.missed, payload => o.payload,
+  run_as => o.run_as, max_attempts => o.max_attempts)
+FROM jsonb_to_record($2) o (function text, cron text, timezone text, missed text, payload jsonb, run_as text,
+                            max_attempts int)
+
+-- name: create_webhook
+-- $1 name, $2 options
+SELECT aerofn.create_webhook(
+  name => $1, function => o.function, scheme => o.scheme, secrets => o.secrets, header => o.header,
+  encoding => o.encoding, prefix => o.prefix, id_from => o.id_from, tolerance_s => o.tolerance_s, max_kb => o.max_kb,
+  run_as => o.run_as, max_attempts => o.max_attempts)
+FROM jsonb_to_record($2) o (function text, scheme text, secrets text[], header text, encoding text, prefix text,
+                            id_from text, tolerance_s int, max_kb int, run_as text, max_attempts int)
 
 -- name: disable_trigger
 SELECT aerofn.disable_trigger($1)

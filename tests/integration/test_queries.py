@@ -25,6 +25,7 @@ def statements() -> list[tuple[str, str]]:
 
 async def test_every_statement_can_be_prepared(database):
     connection = await database.connect()
+    await connection.execute(sql.queries("dev").make_migrations)
     wrong = {}
     for name, text in statements():
         try:

@@ -12,6 +12,22 @@ from .cli_kit import WASM, aerofn, serving
 TABLES = """
     CREATE TABLE products (id int PRIMARY KEY, stock int NOT NULL);
     CREATE TABLE orders (id int PRIMARY KEY, product_id int, quantity int, status text);"""
+CLOCK_AND_SENDERS = """
+[schedules.nightly]
+function = "shop"
+cron = "0 3 * * *"
+timezone = "Europe/Berlin"
+missed = "once"
+payload = { kind = "report" }
+run_as = "service_role"
+
+[webhooks.paid-elsewhere]
+function = "shop"
+scheme = "hmac"
+secrets = ["PAYMENTS"]
+header = "X-Signature"
+id_from = "$.id"
+"""
 DECLARED = """
 [functions.shop]
 source = "shop.wasm"
@@ -123,3 +139,22 @@ async def test_one_refused_step_undoes_all(applied):
     assert "there is no table 'nowhere'" in refused.err
     conn = await database.connect()
     assert await conn.fetchval("SELECT newest_version FROM aerofn.functions") == 2
+
+
+async def test_schedules_and_webhooks(applied):
+    apply, database = applied
+    apply.declare(DECLARED.replace("2000", "3000") + CLOCK_AND_SENDERS)
+    assert (await apply("--json")).code == 0
+    conn = await database.connect()
+    rows = await conn.fetch(
+        "SELECT name, cron, timezone, scheme, header FROM aerofn.triggers WHERE kind <> 'row' ORDER BY 1"
+    )
+    assert [tuple(row) for row in rows] == [
+        ("nightly", "0 3 * * *", "Europe/Berlin", None, None),
+        ("paid-elsewhere", None, None, "hmac", "x-signature"),
+    ]
+    assert (await apply("--dry-run")).code == 0
+    apply.declare(DECLARED.replace("2000", "3000") + CLOCK_AND_SENDERS.replace("0 3", "0 4"))
+    changed = await apply("--dry-run")
+    assert "~ schedule     nightly" in changed.out
+    assert "cron: 0 3 * * * → 0 4 * * *" in changed.out

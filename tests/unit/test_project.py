@@ -48,6 +48,10 @@ def test_what_is_declared(tmp_path):
         ),
         (GOOD.replace('"count-words"', '"other"'), r"row_triggers\.counted starts function 'other'"),
         ("[cron.a]", "cron"),
+        (
+            GOOD + '[schedules.counted]\nfunction = "count-words"\ncron = "@daily"',
+            "name of row_triggers.counted",
+        ),
         ('folder = "/"', "folder"),
     ],
 )

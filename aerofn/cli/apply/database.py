@@ -9,12 +9,22 @@ import msgspec
 from aerofn import sql
 from aerofn.cli.apply.plan import FUNCTION, Change, Present, Step, Thing
 from aerofn.db.pool import Connection
-from aerofn.project import Function, Project, RowTrigger
+from aerofn.project import Function, Project, RowTrigger, Trigger, Webhook
 
 _Q = sql.queries("apply")
-ROW_TRIGGER = "row trigger"
-_PRESENT = {FUNCTION: _Q.functions, ROW_TRIGGER: _Q.row_triggers}
-_CREATE = {ROW_TRIGGER: _Q.create_row_trigger}
+# The kinds of triggers, by their tables in the file.
+KINDS = {"row_triggers": "row trigger", "schedules": "schedule", "webhooks": "webhook"}
+_PRESENT = {
+    FUNCTION: _Q.functions,
+    "row trigger": _Q.row_triggers,
+    "schedule": _Q.schedules,
+    "webhook": _Q.webhooks,
+}
+_CREATE = {
+    "row trigger": _Q.create_row_trigger,
+    "schedule": _Q.create_schedule,
+    "webhook": _Q.create_webhook,
+}
 
 
 async def present(db: Connection) -> dict[Thing, Present]:
@@ -36,12 +46,15 @@ async def declared(
         del options["source"]
         digest = hashlib.sha256(components[name]).hexdigest()
         things[Thing(FUNCTION, name)] = {"component": digest, "version": "newest", **options}
-    for name, trigger in project.row_triggers.items():
-        options = _plain(trigger)
-        options["table"] = await db.fetchval(_Q.table_name, trigger.table)
-        options["events"] = sorted(event.upper() for event in trigger.events)
-        options["run_as"] = trigger.run_as or anon_role
-        things[Thing(ROW_TRIGGER, name)] = options
+    for table, name, trigger in project.triggers:
+        options = _plain(trigger) | {"run_as": trigger.run_as or anon_role}
+        if isinstance(trigger, RowTrigger):
+            options["table"] = await db.fetchval(_Q.table_name, trigger.table)
+            options["events"] = sorted(event.upper() for event in trigger.events)
+        elif isinstance(trigger, Webhook):
+            options["header"] = trigger.header and trigger.header.lower()
+            options["encoding"] = trigger.encoding or ("hex" if trigger.scheme == "hmac" else None)
+        things[Thing(KINDS[table], name)] = options
     return things
 
 
@@ -71,7 +84,7 @@ async def carry_out(
     return made
 
 
-def _plain(entry: Function | RowTrigger) -> dict[str, Any]:
+def _plain(entry: Function | Trigger) -> dict[str, Any]:
     """As JSON has it, which is how PostgreSQL tells its side."""
     plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(entry))
     return plain
