@@ -62,9 +62,8 @@ def _types(language: Language) -> dict[Path, Path]:
     if language in (Language.JS, Language.TS):
         return {Path("aerofn.d.ts"): TYPES}
     if language is Language.PYTHON:
-        modules = sorted((PYTHON_SDK / "aerofn").glob("[!_]*.py"))
-        private = [PYTHON_SDK / "aerofn" / f"{name}.py" for name in ("__init__", "_env", "_log")]
-        return {Path("typings/aerofn") / f"{path.stem}.pyi": path for path in (*modules, *private)}
+        modules = sorted((PYTHON_SDK / "aerofn").glob("*.py"))
+        return {Path("typings/aerofn") / path.name: path for path in modules}
     return {}
 
 
