@@ -1,7 +1,7 @@
 """Components that were built before, by the digest of all that went into them.
 
-A build that takes a while is not done twice, and the same source gives the same component here: componentize-py's
-snapshots hold leftovers of how its file reads happened to interleave, so that two builds differ in a few bytes.
+A build that takes a while is not done twice, and the same source gives the same component here: two builds of
+componentize-py differ in a few bytes.
 """
 
 import contextlib
