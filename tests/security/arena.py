@@ -134,9 +134,16 @@ class Arena:
         async with self._turn:
             return str([tuple(row) for row in await self.admin.fetch(attack.after)])
 
+    async def served(self, role: str, sub: str, statements: list[tuple[str, list[Any]]]) -> Told:
+        """The same for one who is no attacker, and so asks again where attacks kept the processors busy too long."""
+        async with asyncio.timeout(120):
+            while (told := await self.send(role, sub, statements)).errors.startswith("timeout: "):
+                pass
+        return told
+
     async def honest(self) -> None:
         """An honest invocation sees its own rows and nobody else's, whatever goes on beside it."""
-        told = await self.send("authenticated", HONEST, [
+        told = await self.served("authenticated", HONEST, [
             ("SELECT owner FROM todos", []), ("SELECT owner FROM notes", []), ("SELECT auth.uid()", []),
         ])  # fmt: skip
         assert (told.rows, told.errors) == ("\n".join([f"[('{HONEST}',)]"] * 3), ""), told

@@ -73,19 +73,8 @@ async def by_function(arena: Arena, texts: list[str]) -> list[str]:
             return told.rows + told.errors
 
     seen = await asyncio.gather(*(one(texts[n : n + 5]) for n in range(0, len(texts), 5)))
-    await served(arena)
+    await arena.honest()
     return seen
-
-
-async def served(arena: Arena) -> None:
-    """An honest caller is served, and sees its own rows: once the processors are free of what nothing stops."""
-    async with asyncio.timeout(120):
-        while True:
-            try:
-                return await arena.honest()
-            except AssertionError as error:
-                if "timeout: " not in str(error):
-                    raise
 
 
 async def past_the_guard(arena: Arena, texts: list[str]) -> list[str]:
@@ -130,7 +119,7 @@ async def test_nothing_that_sqlsmith_makes_up_gets_out(arena, shape):
                 succeeded += sum('{"rows"' in told for told in seen)
         if time.monotonic() > end:
             break
-    await served(arena)
+    await arena.honest()
     assert await background.fetchval("SELECT 1") == 1
     await background.close()
     assert await arena.admin.fetchval("SELECT pg_postmaster_start_time()") == begun
