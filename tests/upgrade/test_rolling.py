@@ -1,6 +1,7 @@
 """A rolling upgrade: nodes of the version before and of this one, together on this one's schema.
 
-`schema5.tar.xz` is the version before as it was: `git archive 3ae1679 aerofn sql wit`.
+`schema5.tar.xz` is the version before as it was, with a component of its time, for one built today may import what that
+version does not have: `git archive 3ae1679 aerofn sql wit examples/reduce-stock/reduce-stock.wasm`.
 """
 
 import asyncio
@@ -18,7 +19,7 @@ from aerofn import sql
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-REDUCE_STOCK = ROOT / "examples" / "reduce-stock" / "reduce-stock.wasm"
+REDUCE_STOCK = Path("examples") / "reduce-stock" / "reduce-stock.wasm"
 LIVE = "(SELECT count(*) FROM aerofn_internal.live_nodes())"
 DONE = "NOT EXISTS (SELECT FROM aerofn_internal.events)"
 TAKEN = "SELECT sum(100000 - stock) FROM products"
@@ -74,14 +75,16 @@ async def schema(conn):
     return await conn.fetchval("SELECT max(version) FROM aerofn_internal.schema_migrations")
 
 
-async def prepare(conn):
+async def prepare(conn, previous):
     await conn.execute(
         """CREATE TABLE products (id int PRIMARY KEY, name text, stock int NOT NULL);
         INSERT INTO products SELECT i, 'p' || i, 100000 FROM generate_series(1, 10) i;
         CREATE TABLE orders (id bigserial PRIMARY KEY, product_id int, quantity int);
         GRANT SELECT, UPDATE ON products TO service_role"""
     )
-    await conn.execute("SELECT aerofn.register_function('reduce-stock', $1)", REDUCE_STOCK.read_bytes())
+    await conn.execute(
+        "SELECT aerofn.register_function('reduce-stock', $1)", (previous / REDUCE_STOCK).read_bytes()
+    )
     await conn.execute(
         "SELECT aerofn.create_row_trigger('reduce-stock', 'orders', '{INSERT}', run_as => 'service_role')"
     )
@@ -92,7 +95,7 @@ async def test_old_and_new_nodes_together(previous, empty_database, cache):
     url, conn = empty_database.url, await empty_database.connect()
     async with serving(previous, url, cache):
         assert await schema(conn) == 5
-        await prepare(conn)
+        await prepare(conn, previous)
         await conn.execute(ORDERS, 5)
         await until(conn, DONE)
         async with serving(ROOT, url, cache):
@@ -115,7 +118,7 @@ async def test_an_old_node_that_restarts_leaves_the_newer_schema_alone_and_works
 ):
     url, conn = empty_database.url, await empty_database.connect()
     async with serving(ROOT, url, cache):
-        await prepare(conn)
+        await prepare(conn, previous)
     async with serving(previous, url, cache):
         assert await schema(conn) == sql.migrations()[-1].version
         await conn.execute(ORDERS, 20)
