@@ -24,7 +24,7 @@ class ScheduleOptions(
     timezone: str = "UTC"
     name: str | None = None
     missed: str = "skip"
-    payload: msgspec.Raw = msgspec.Raw(b"null")
+    payload: msgspec.Raw = msgspec.field(default_factory=lambda: msgspec.Raw(b"null"))
     run_as: str | None = None
     max_attempts: Attempts = 5
 

@@ -140,7 +140,8 @@ BEGIN
 END $$;
 REVOKE ALL ON FUNCTION aerofn_internal.complete_event FROM PUBLIC;
 
--- The first key of the advisory locks that nodes hold ('AFN').
+-- The first key of the advisory locks that nodes hold ('AFN'); the second is the node's id, and 0 is for keeping
+-- partitions, one node at a time.
 CREATE OR REPLACE FUNCTION aerofn_internal.node_lock_class() RETURNS int
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$ SELECT 4279886 $$;
 
@@ -148,7 +149,7 @@ CREATE OR REPLACE FUNCTION aerofn_internal.live_nodes() RETURNS SETOF int
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT l.objid::int FROM pg_locks l
   WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2
-    AND l.classid = aerofn_internal.node_lock_class()
+    AND l.classid = aerofn_internal.node_lock_class() AND l.objid <> 0
     AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
 $$;
 

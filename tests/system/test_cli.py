@@ -123,8 +123,8 @@ async def test_serve_stops_in_order(database, tmp_path, number):
 
 
 async def test_build(tmp_path):
-    source = tmp_path / "note.py"
-    source.write_text("def handler(): ...")
+    source = tmp_path / "note.rb"
+    source.write_text("def handler = nil")
     said = await aerofn("build", str(source))
     assert said.code == 1
     assert "in no language that AeroFn can build" in said.err
