@@ -8,6 +8,7 @@ stops as if told to.
 import asyncio
 import contextlib
 import os
+import signal
 import socket
 import sys
 import time
@@ -59,7 +60,8 @@ class Workers:
             if first and code > 0 and time.monotonic() - started < _SOON_S:
                 self.stop()  # it could not start, and has said why
             if self._stopping.is_set():
-                return code
+                # Ended by the signal itself: it had not begun to run anything yet.
+                return 0 if code == -signal.SIGTERM else code
             first = False
             pause = (
                 _FIRST_PAUSE_S if time.monotonic() - started > _SOON_S else min(pause * 2, _LONGEST_PAUSE_S)

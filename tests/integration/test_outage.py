@@ -68,7 +68,8 @@ async def test_a_node_that_does_not_hear_notifications_does_not_start(database, 
 
 
 async def test_busy_nodes_do_without_wakeups_and_idle_ones_are_told(shop, database, node_of):
-    wanted = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 4279888 AND granted"
+    wanted = """SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 4279888 AND granted
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
     heard = []
     other = await database.connect()
     await other.add_listener("aerofn", lambda *_: heard.append(1))
