@@ -9,7 +9,6 @@ is prepared on the connection.
 """
 
 import asyncio
-import json
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -21,6 +20,7 @@ from aerofn import sql
 from aerofn.bridge import codec
 from aerofn.bridge.codec import Parameter
 from aerofn.bridge.guard import Guard
+from aerofn.bridge.quoting import literal, quoted
 from aerofn.bridge.verdict import Verdict
 from aerofn.db.events import Lease
 from aerofn.db.jsonb import jsonb
@@ -374,19 +374,6 @@ def _keeping(leases: Sequence[Lease], kept: Kept) -> str:
 def document(caller: Caller, depth: int) -> str:
     """What is signed inside PostgreSQL when an invocation begins."""
     return _json.encode({"role": caller.role, "claims": caller.claims, "depth": depth}).decode()
-
-
-def quoted(name: str) -> str:
-    """An SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(text: str) -> str:
-    """An SQL string of ASCII alone: neither standard_conforming_strings nor client_encoding changes its meaning.
-
-    JSON escapes what PostgreSQL's E'' strings read in the same way, surrogate pairs included.
-    """
-    return "E'" + json.dumps(text)[1:-1].replace("'", "''") + "'"
 
 
 def refused(error: asyncpg.PostgresError) -> AeroFnError:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 
 from aerofn import sql
-from aerofn.bridge.session import quoted
+from aerofn.bridge.quoting import quoted
 from aerofn.db.embedded import EmbeddedPostgres
 from aerofn.db.migrate import dry_run, migrate
 from aerofn.db.pool import Connection, connect

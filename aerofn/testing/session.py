@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import asyncpg
 
 from aerofn import sql
-from aerofn.bridge.session import Deferred, Session, document, literal, quoted, refused
+from aerofn.bridge.quoting import literal, quoted
+from aerofn.bridge.session import Deferred, Session, document, refused
 from aerofn.db.events import Lease
 from aerofn.db.pool import Connection
 from aerofn.db.results import Kept

@@ -1,5 +1,5 @@
 -- What a function's transaction is made of (aerofn/bridge/session.py). {braces} are filled in by the bridge:
--- quoted identifiers, numbers, and strings as literals of ASCII alone (session.literal says why).
+-- quoted identifiers, numbers, and strings as literals of ASCII alone (quoting.literal says why).
 
 -- name: begin
 BEGIN; SELECT aerofn_auth.begin_invocation({doc}, {depth}, {postgrest_claims})

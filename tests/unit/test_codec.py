@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aerofn.bridge.codec import Parameter, texts
-from aerofn.bridge.session import literal, quoted
+from aerofn.bridge.quoting import literal, quoted
 from aerofn.errors import QueryError
 
 PLAIN, ARRAY, JSON = Parameter("t"), Parameter("t", array=True), Parameter("t", json=True)
