@@ -21,11 +21,12 @@ class Raw:
 
     async def answer(self) -> tuple[int, dict]:
         """Status and JSON of the next answer."""
-        head = await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), 30)
-        length = next(
-            int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")
-        )
-        return int(head.split(b" ")[1]), json.loads(await self.reader.readexactly(length) or b"null")
+        async with asyncio.timeout(30):  # no task in between: a reset after the answer would hide its rest
+            head = await self.reader.readuntil(b"\r\n\r\n")
+            length = next(
+                int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")
+            )
+            return int(head.split(b" ")[1]), json.loads(await self.reader.readexactly(length) or b"null")
 
     async def closed(self) -> bytes:
         """Wait until the server has closed; what came before."""
