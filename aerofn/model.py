@@ -51,12 +51,13 @@ class Caller(msgspec.Struct, frozen=True):
 
 
 class GuestError(msgspec.Struct, frozen=True):
-    """An error as the function reported it, or as the sandbox did for it."""
+    """An error as the function reported it, or as the sandbox did for it; `code` where the outcome says too little."""
 
     message: str
     name: str | None = None
     stack: str | None = None
     retry: bool = True
+    code: str | None = None
 
 
 class LogLine(msgspec.Struct, frozen=True):
@@ -68,7 +69,12 @@ class LogLine(msgspec.Struct, frozen=True):
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """What one run of a component took. `memory_peak` is in bytes; None when it cannot be known (a trap)."""
+    """What one run of a component took.
+
+    `memory_peak` is in bytes; None when the guest did not come to its end, for then nothing can be asked inside it
+    any more. `bytes_in` is the event's size, `bytes_out` that of the result or the error, whatever became of it.
+    `host_calls` are queries, requests, log lines, environment keys and waits.
+    """
 
     wall_ms: float
     cpu_ms: float
@@ -138,6 +144,9 @@ class Record(msgspec.Struct, frozen=True):
     cpu_ms: float
     memory_peak_mb: float | None
     queries: int
+    host_calls: int
+    bytes_in: int
+    bytes_out: int
     user_id: str | None
     role: str
     error: dict[str, Any] | None

@@ -18,7 +18,7 @@ from aerofn.db.events import Lease
 from aerofn.db.results import Kept
 from aerofn.db.secrets import Secrets
 from aerofn.errors import AeroFnError, HostError
-from aerofn.model import Caller, GuestError, LogLine, Run, Version
+from aerofn.model import Caller, LogLine, Run, Version
 
 
 class Most(NamedTuple):
@@ -107,7 +107,8 @@ class InvocationHost:
         name, message, stack = (
             text and redactor.text(text) for text in (error.name, error.message, error.stack)
         )
-        return msgspec.structs.replace(run, error=GuestError(message or "", name, stack, error.retry))
+        error = msgspec.structs.replace(error, message=message or "", name=name, stack=stack)
+        return msgspec.structs.replace(run, error=error)
 
     async def commit(self, leases: Sequence[Lease], kept: Kept | None) -> None:
         """Make the effects last; see `Session.commit`."""

@@ -1,6 +1,6 @@
 """What dispatch needs of the layers below; the composition root hands it over."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Any, Protocol
 
 from aerofn.db.events import Lease
@@ -47,7 +47,9 @@ class Sandbox(Protocol):
 
     async def prepare(self, wasm: bytes) -> bytes: ...  # noqa: D102
     async def load(self, digest: bytes, fetch: Callable[[], Awaitable[bytes]]) -> Any: ...  # noqa: D102
-    async def run(self, component: Any, event: bytes, host: Any, limits: Limits) -> Run: ...  # noqa: D102
+    async def run(  # noqa: D102
+        self, component: Any, event: bytes, host: Any, limits: Limits, owner: Hashable
+    ) -> Run: ...
 
 
 class Registry(Protocol):

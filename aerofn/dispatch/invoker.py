@@ -109,7 +109,7 @@ class Invoker:
         host = await self._hosts.host(version, call.acts_as, call.depth)
         run = Run(Outcome.CANCELLED, None, GuestError("cancelled"), _NOTHING_USED)
         try:
-            run = await self._sandbox.run(component, call.payload, host, version.limits)
+            run = await self._sandbox.run(component, call.payload, host, version.limits, version.function)
             if run.outcome is Outcome.FUNCTION_ERROR:
                 await host.rollback()
             elif run.outcome is Outcome.SUCCESS:
@@ -139,7 +139,8 @@ class Invoker:
         component = await self._component(version)
         host = await self._hosts.member(version, shared)
         limits = Limits(min(version.limits.timeout_ms, most_ms), version.limits.memory_mb)
-        run = host.redacted(await self._sandbox.run(component, call.payload, host, limits))
+        run = await self._sandbox.run(component, call.payload, host, limits, version.function)
+        run = host.redacted(run)
         return Trial(call, run, host, (time.perf_counter() - started) * 1000)
 
     def conclude(self, trial: Trial) -> Completed:
@@ -197,7 +198,8 @@ def error_of(run: Run, failure: AeroFnError | None) -> dict[str, Any] | None:
     if failure is not None:
         return {k: v for k, v in failure.body().items() if v is not None}
     error = run.error or GuestError(str(run.outcome))
-    fields = {"code": str(run.outcome), "name": error.name, "message": error.message, "stack": error.stack}
+    code = error.code or str(run.outcome)
+    fields = {"code": code, "name": error.name, "message": error.message, "stack": error.stack}
     return {k: v for k, v in fields.items() if v is not None}
 
 
@@ -215,6 +217,9 @@ def _record(call: Call, run: Run, host: Any, duration_ms: float) -> Record:
         cpu_ms=round(run.usage.cpu_ms, 3),
         memory_peak_mb=None if peak is None else round(peak / (1 << 20), 3),
         queries=host.queries,
+        host_calls=run.usage.host_calls,
+        bytes_in=run.usage.bytes_in,
+        bytes_out=run.usage.bytes_out,
         user_id=caller.subject,
         role=caller.role,
         error=error_of(run, host.failure),

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
 from aerofn.errors import SteppedAside
@@ -30,8 +31,8 @@ class Invocation:
     """One call of `Runtime.run`."""
 
     __slots__ = (
-        "_cancelling", "_component", "_deadline", "_event", "_expired", "_fiber", "_hot", "_limits", "_loop",
-        "_output_limit", "_pauses", "_task", "_ticker", "_timer", "_turns", "_was_hot", "_workers",
+        "_bytes_out", "_cancelling", "_component", "_deadline", "_event", "_expired", "_fiber", "_hot", "_limits",
+        "_loop", "_output_limit", "_owner", "_pauses", "_task", "_ticker", "_timer", "_turns", "_was_hot", "_workers",
     )  # fmt: skip
 
     def __init__(
@@ -43,6 +44,7 @@ class Invocation:
         *,
         host: Host,
         limits: Limits,
+        owner: Hashable,
     ) -> None:
         self._loop = runtime.loop
         self._turns = runtime.turns
@@ -50,10 +52,12 @@ class Invocation:
         self._workers = runtime.workers
         self._output_limit = runtime.config.max_output_bytes
         self._component = component
+        self._owner = owner
         self._limits = limits
         self._event = event = ffi.valid_utf8(event)
         self._hot = self._was_hot = component.heat >= HOT or len(event) > LARGE_EVENT
         self._pauses = 0
+        self._bytes_out = 0
         self._task: asyncio.Task[object] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._expired = False
@@ -100,7 +104,7 @@ class Invocation:
     async def _on_worker(self) -> bool:
         self._arm()
         self._ticker.touch()
-        return await self._workers.run(self._fiber.advance)
+        return await self._workers.run(self._owner, self._fiber.advance)
 
     async def _after_slice(self) -> None:
         """The guest neither ended nor asked: its slice is used up, or it gave way by itself."""
@@ -154,7 +158,7 @@ class Invocation:
             cpu_ms=fiber.cpu_ns / 1e6,
             memory_peak=self._memory_peak(ending),
             bytes_in=len(self._event),
-            bytes_out=0 if output is None else len(output),
+            bytes_out=self._bytes_out,
             host_calls=fiber.host_calls,
         )
         if ending is None:
@@ -177,6 +181,7 @@ class Invocation:
         if fiber.failure is not None:
             return None, verdict.of_failure(fiber.failure, limits)
         ok, text, size = fiber.result(self._output_limit)
+        self._bytes_out = size
         if text is None:
             return None, verdict.too_large(size, self._output_limit)
         return (text, None) if ok else (None, verdict.of_error(text))

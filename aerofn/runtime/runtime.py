@@ -11,7 +11,7 @@ import enum
 import hashlib
 import logging
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 
 from aerofn.errors import HostError
 from aerofn.model import GuestError, Limits, Outcome, Run, Usage
@@ -90,8 +90,12 @@ class Runtime:
         """
         return await self._components.load(digest, fetch)
 
-    async def run(self, component: Component, event: bytes, host: Host, limits: Limits) -> Run:
+    async def run(
+        self, component: Component, event: bytes, host: Host, limits: Limits, owner: Hashable = None
+    ) -> Run:
         """Run one invocation in a fresh sandbox.
+
+        Guests that compute take turns by `owner`, the function; without one, by component.
 
         Whatever the guest does is told by the returned `Run`; a `host` that raises is the outcome
         `host_error`, with the exception in the log, and so is a node without a free sandbox. Cancelling
@@ -105,7 +109,9 @@ class Runtime:
         if tier is None:
             return _refused(event, f"All {self.config.max_instances} sandboxes of this node are in use.")
         try:
-            invocation = Invocation(self, tier, component, event, host=host, limits=limits)
+            invocation = Invocation(
+                self, tier, component, event, host=host, limits=limits, owner=owner or component.digest
+            )
         except CannotLoad as error:
             tier.give_back()
             _log.error("a compiled component has gone from the cache directory: %s", error)

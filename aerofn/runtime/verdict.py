@@ -7,6 +7,7 @@ import msgspec
 
 from aerofn.model import GuestError, Limits, Outcome
 from aerofn.runtime.growth import LIMIT_FUNCTION
+from aerofn.runtime.wasi import NO_SLEEP
 
 Verdict = tuple[Outcome, GuestError]
 
@@ -24,6 +25,10 @@ def of_failure(text: str, limits: Limits) -> Verdict:
         return host_error()
     if _ABOVE_LIMIT.search(text):
         return memory_limit(limits)
+    if NO_SLEEP in text:
+        return Outcome.TRAP, GuestError(
+            NO_SLEEP, name="WasiSleep", stack=text, retry=False, code="wasi_sleep"
+        )
     if _NEVER_RETURNED in text or "deadlock" in text:
         message = "The function never finished: it waits for something that cannot happen."
         return Outcome.TRAP, GuestError(message, name="Trap", stack=text)

@@ -18,7 +18,7 @@ from wasmtime.component import Linker
 from aerofn.runtime import ffi
 
 PATCHES = 64  # of WASI 0.2: an import of any of them must find ours, never wasmtime's
-NO_SLEEP = b"a function cannot sleep by WASI's clock: wait with aerofn:function/clock, as the SDK's timers do"
+NO_SLEEP = "a function cannot sleep by WASI's clock: wait with aerofn:function/clock, as the SDK's timers do"
 # wasmtime's C API does not compare types: a component may have imported another signature
 WRONG_TYPE = b"a WASI function was imported with another type than it has"
 
@@ -43,7 +43,7 @@ def _resolution(_env: int, _context: int, _type: int, _arguments: int, _n: int, 
 
 @ffi.host_function
 def _no_sleep(_env: int, _context: int, _type: int, _arguments: int, _n: int, _results: int, _m: int) -> int:
-    return int(ffi.error_new(NO_SLEEP))
+    return int(ffi.error_new(NO_SLEEP.encode()))
 
 
 @ffi.host_function

@@ -1,9 +1,10 @@
-"""A few threads for guests that need more than their first slice: each takes one slice at a time."""
+"""A few threads for guests that need more than their first slice: each takes one slice at a time, in fair turns."""
 
 import asyncio
 import threading
-from collections.abc import Callable
-from queue import SimpleQueue
+from collections.abc import Callable, Hashable
+
+from aerofn.runtime.line import Line
 
 
 class Slice:
@@ -28,10 +29,10 @@ class Slice:
 
 
 class Workers:
-    """`count` threads that take slices in the order they came."""
+    """`count` threads. Owners (functions) get slices in turn, whatever number of guests each of them has waiting."""
 
     def __init__(self, count: int, loop: asyncio.AbstractEventLoop) -> None:
-        self._queue: SimpleQueue[Slice | None] = SimpleQueue()
+        self._line: Line[Slice | None] = Line()
         self._loop = loop
         self._lock = threading.Lock()
         self._threads = [
@@ -42,16 +43,16 @@ class Workers:
             thread.start()
 
     def submit(self, work: Callable[[], object]) -> None:
-        """Run `work` on a thread some time soon; nobody waits for it."""
-        self._queue.put(Slice(work))
+        """Run `work`, which is short and frees what others need, as soon as a thread is free; nobody waits for it."""
+        self._line.put_first(Slice(work))
 
-    async def run(self, work: Callable[[], bool]) -> bool:
-        """Run `work` on a thread and give its result.
+    async def run(self, owner: Hashable, work: Callable[[], bool]) -> bool:
+        """Run `work` on a thread in a turn of `owner`, and give its result.
 
         Cancelling waits until no thread runs `work` any more (a slice at most), or takes it out of the queue.
         """
         piece = Slice(work)
-        self._queue.put(piece)
+        self._line.put(owner, piece)
         try:
             await self._wait(piece)
         except asyncio.CancelledError:
@@ -83,7 +84,7 @@ class Workers:
             return piece.started
 
     def _run(self) -> None:
-        while (piece := self._queue.get()) is not None:
+        while (piece := self._line.take()) is not None:
             if not self._take(piece):
                 continue
             try:
@@ -101,8 +102,8 @@ class Workers:
             piece.finished = True
 
     def close(self) -> None:
-        """Stop the threads when they have done what is queued."""
+        """Stop the threads when they have freed what there is to free; nobody may wait for them any more."""
         for _ in self._threads:
-            self._queue.put(None)
+            self._line.put(None, None)
         for thread in self._threads:
             thread.join()

@@ -36,7 +36,7 @@ def error_of(completed: Completed, *, with_stack: bool) -> AeroFnError:
         return FunctionError(error.message, detail=_detail(error, with_stack))
     if outcome in _KINDS:
         kind, hint = _KINDS[outcome]
-        return kind(error.message, hint=hint)
+        return kind(error.message, hint=hint, code=error.code)
     return _host_error()
 
 

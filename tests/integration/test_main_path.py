@@ -40,6 +40,9 @@ async def test_the_record(shop, node_of):
     assert (row["attempt"], row["role"], row["user_id"], row["error"]) == (1, "service_role", None, None)
     assert (str(row["id"]), row["event_id"], row["queries"]) == (record.id, record.event_id, record.queries)
     assert row["queries"] >= 1
+    assert row["host_calls"] == row["queries"] + len(json.loads(row["logs"]))
+    assert row["bytes_in"] > len('{"id":1,"product_id":1,"quantity":3}')
+    assert row["bytes_out"] == record.bytes_out > 2
     assert 0 < row["cpu_ms"] <= row["duration_ms"] < 10_000
     assert 0.1 < row["memory_peak_mb"] < 128
     assert "order" in json.loads(row["logs"])[0]["message"]

@@ -25,6 +25,7 @@ class Case(NamedTuple):
     outcome: Outcome
     says: str = ""
     timeout_ms: int = 5000
+    code: str | None = None
 
 
 CASES = {
@@ -64,7 +65,11 @@ CASES = {
     "reads out of range": Case("c", b"a", Outcome.TRAP, "out of bounds memory access"),
     "plain trap": Case("c", b"t", Outcome.TRAP, "unreachable"),
     "sleeps through a WASI clock": Case(
-        lambda: wat.sleeper(3_600_000_000_000), b"", Outcome.TRAP, "wait with aerofn:function/clock"
+        lambda: wat.sleeper(3_600_000_000_000),
+        b"",
+        Outcome.TRAP,
+        "wait with aerofn:function/clock",
+        code="wasi_sleep",
     ),
     "waits for an hour": Case(lambda: wat.waiter(3_600_000_000_000), b"", Outcome.TIMEOUT, "300 ms", 300),
     "waits for ever": Case(lambda: wat.waiter(-1), b"", Outcome.TIMEOUT, "300 ms", 300),
@@ -100,6 +105,7 @@ async def test_a_hostile_guest_ends_as_it_should_and_harms_nobody(
     assert run.outcome is case.outcome, run.error
     assert run.error is not None
     assert case.says in run.error.message
+    assert run.error.code == case.code
     # the promise is 50 ms over the limit; a busy machine gets some more
     assert took_ms < case.timeout_ms + 1000
 

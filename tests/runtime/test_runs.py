@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from typing import NamedTuple
 
 import pytest
 import wat
@@ -101,6 +102,63 @@ async def test_usage_is_exact_about_bytes_calls_and_memory(sandbox: Sandbox, js_
     assert large.memory_peak is not None
     assert large.memory_peak - small.memory_peak >= 39 << 20
     assert 0 < large.cpu_ms <= large.wall_ms * 1.2
+
+
+class Ending(NamedTuple):
+    """A guest's deed, how it ends, and what of its usage is exact: bytes out, host calls, memory (MiB)."""
+
+    event: bytes
+    outcome: Outcome
+    bytes_out: int = 0
+    host_calls: int = 0
+    memory: float | None = None
+
+
+ENDINGS = {
+    "result": Ending(b"e" * 9, Outcome.SUCCESS, bytes_out=9, memory=1.0625),
+    "trap": Ending(b"t", Outcome.TRAP),
+    "trap in a host call": Ending(b"l", Outcome.TRAP),
+    "timeout": Ending(b"s", Outcome.TIMEOUT),
+    "memory limit": Ending(b"b", Outcome.MEMORY_LIMIT, memory=32),
+}
+
+
+@pytest.mark.parametrize("name", ENDINGS)
+async def test_usage_is_told_however_a_run_ends(sandbox: Sandbox, c_guest: Component, name: str) -> None:
+    case = ENDINGS[name]
+    run = await sandbox.run(c_guest, case.event, timeout_ms=200, memory_mb=32)
+    assert run.outcome is case.outcome, run.error
+    usage = run.usage
+    assert (usage.bytes_in, usage.bytes_out, usage.host_calls) == (
+        len(case.event), case.bytes_out, case.host_calls,
+    )  # fmt: skip
+    # after a trap or a timeout nothing in the guest can be asked any more
+    assert usage.memory_peak == (None if case.memory is None else case.memory * (1 << 20))
+    assert usage.cpu_ms > 0
+
+
+async def test_host_calls_are_counted_though_the_run_is_stopped(
+    sandbox: Sandbox, js_guest: Component
+) -> None:
+    host = FakeHost()
+    run = await sandbox.run(js_guest, do("log", times=100_000_000), host, timeout_ms=100)
+    assert run.outcome is Outcome.TIMEOUT
+    assert run.usage.host_calls == len(host.logs) > 0
+
+
+async def test_a_functions_error_is_accounted_like_a_result(sandbox: Sandbox) -> None:
+    fail = "(i32.store8 (i32.const 0) (i32.const 1)) (i32.store (i32.const 4) (i32.const 64))"
+    run = await sandbox.run(
+        wat.component(f"{fail} (i32.store (i32.const 8) (i32.const 5)) (return (i32.const 0))")
+    )
+    assert run.outcome is Outcome.FUNCTION_ERROR
+    assert (run.usage.bytes_out, run.usage.memory_peak) == (5, 65536)
+
+
+async def test_a_result_over_its_limit_is_counted_in_full(sandbox: Sandbox, js_guest: Component) -> None:
+    run = await sandbox.run(js_guest, do("large", bytes=7 << 20), timeout_ms=20_000)
+    assert run.outcome is Outcome.FUNCTION_ERROR
+    assert run.usage.bytes_out == (7 << 20) + 2  # its quotes
 
 
 async def test_memory_of_a_grown_guest_is_counted_to_the_page(sandbox: Sandbox) -> None:

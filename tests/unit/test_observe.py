@@ -18,8 +18,9 @@ from aerofn.observe import Metrics, RecordLines, configure_logging
 
 RECORD = Record(
     id="r1", function="greet", version=3, trigger="http", event_id=None, attempt=1, status=Outcome.SUCCESS,
-    duration_ms=12.5, cpu_ms=3.0, memory_peak_mb=2.0, queries=1, user_id="u", role="anon", error=None,
-    logs=[LogLine("info", "größe\n", 0.5)], timestamp=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
+    duration_ms=12.5, cpu_ms=3.0, memory_peak_mb=2.0, queries=1, host_calls=2, bytes_in=3, bytes_out=4,
+    user_id="u", role="anon", error=None, logs=[LogLine("info", "größe\n", 0.5)],
+    timestamp=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
 )  # fmt: skip
 
 

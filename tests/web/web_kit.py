@@ -65,8 +65,8 @@ def ended(
     usage = Usage(1, 1, 1, 1, 1, 0)
     record = Record(
         id="", function="f", version=1, trigger="http", event_id=None, attempt=1, status=outcome, duration_ms=1,
-        cpu_ms=1, memory_peak_mb=1, queries=0, user_id=None, role="anon", error=None, logs=[],
-        timestamp=datetime.now(UTC),
+        cpu_ms=1, memory_peak_mb=1, queries=0, host_calls=0, bytes_in=1, bytes_out=1, user_id=None,
+        role="anon", error=None, logs=[], timestamp=datetime.now(UTC),
     )  # fmt: skip
     return Completed(
         Run(outcome, output if outcome is Outcome.SUCCESS else None, error, usage), record, failure
