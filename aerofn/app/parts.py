@@ -4,12 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from aerofn.bridge.deliveries import Deliveries
+from aerofn.bridge.door import Caps, Door
 from aerofn.bridge.egress.addresses import Addresses
 from aerofn.bridge.egress.egress import Caps as EgressCaps
 from aerofn.bridge.egress.egress import Egress
 from aerofn.bridge.guard import Guard
 from aerofn.bridge.host import Bridge, Most
-from aerofn.bridge.session import Caps, Door
 from aerofn.db.database import Database
 from aerofn.db.event_list import EventList
 from aerofn.db.events import Events

@@ -7,12 +7,13 @@ from typing import NamedTuple
 
 import msgspec
 
+from aerofn.bridge.door import Door
 from aerofn.bridge.egress.egress import Egress
 from aerofn.bridge.egress.grants import Grants
 from aerofn.bridge.journal import Journal
 from aerofn.bridge.outgoing import Outgoing
 from aerofn.bridge.redaction import Redactor
-from aerofn.bridge.session import Door, Reply, Session
+from aerofn.bridge.session import Reply, Session
 from aerofn.bridge.shared import SharedSession
 from aerofn.db.events import Lease
 from aerofn.db.results import Kept

@@ -1,6 +1,6 @@
 """One invocation's database transaction, as its caller, from the first query to commit or rollback.
 
-Three messages in the steady state: BEGIN with the signed claims · the statement in the role's sealed
+Two messages for an invocation with one query: BEGIN with the signed claims and the statement in the role's sealed
 executor · the deferred constraints, the event's completion, COMMIT and the reset. A connection on which
 anything went wrong beyond a guest's SQL error is closed, not given back.
 
@@ -9,9 +9,8 @@ is prepared on the connection.
 """
 
 import asyncio
-from collections.abc import Sequence
-from functools import partial
-from typing import Any, NamedTuple
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import asyncpg
 import msgspec
@@ -19,14 +18,14 @@ import msgspec
 from aerofn import sql
 from aerofn.bridge import codec
 from aerofn.bridge.codec import Parameter
-from aerofn.bridge.guard import Guard
-from aerofn.bridge.quoting import literal, quoted
+from aerofn.bridge.door import Door, Types, types_of
+from aerofn.bridge.quoting import literal
 from aerofn.bridge.verdict import Verdict
 from aerofn.db.events import Lease
 from aerofn.db.jsonb import jsonb
 from aerofn.db.pool import BROKEN, unavailable
 from aerofn.db.results import Kept
-from aerofn.db.role_pool import Connection, RolePool
+from aerofn.db.role_pool import Connection
 from aerofn.errors import AeroFnError, DatabaseUnavailable, HostError, LeaseLost, QueryError
 from aerofn.model import Caller
 
@@ -36,31 +35,14 @@ _ROWS = b'{"rows"'
 # COPY's binary format around the only field of the only row: signature, flags, extension, counts; the end.
 _BEFORE, _AFTER = 11 + 4 + 4 + 2 + 4, 2
 _json = msgspec.json.Encoder()
-_REMEMBERED_TYPES = 8192
 _BEGIN_TRIES = 12  # more than the connections that lie idle by default
 # A statement that was fine may not be so any more: its tables were changed.
 _STALE = ("22", "42")
+# Not signed, or a function of AeroFn's own that its login may not call or that is not there.
+_OURS = ("28", "42", "3F")
 _ENDED = {"code": "25000", "message": "this invocation's transaction has ended"}
 Reply = tuple[bool, bytes]
-
-
-class Types(msgspec.Struct, frozen=True):
-    """The executor's answer to what a statement's parameters are; `lasting`: it may be remembered."""
-
-    parameters: list[Parameter]
-    lasting: bool = True
-
-
-_types = msgspec.json.Decoder(Types).decode
-
-
-class Caps(msgspec.Struct, frozen=True):
-    """What one invocation may ask of the database. `wait_s`: for a connection."""
-
-    statements: int = 1000
-    rows: int = 100_000
-    bytes: int = 16 << 20
-    wait_s: float = 5.0
+T = TypeVar("T")
 
 
 class Deferred(NamedTuple):
@@ -68,56 +50,6 @@ class Deferred(NamedTuple):
 
     function: int
     requests: bytes
-
-
-class Statements:
-    """What is known of one role's statements: the executor's text and each statement's parameter types."""
-
-    def __init__(self, role: str, caps: Caps) -> None:
-        filled = {"role": quoted(role), "rows": caps.rows, "bytes": caps.bytes}
-        self._execute = partial(_Q.execute.format, **filled)
-        finish = _Q.finish.format(finish=quoted(f"{role}_finish"), role=literal(role))
-        self._commit = (f"{finish}; ", f"{_Q.commit}; {_Q.reset}")
-        self.types: dict[str, list[Parameter]] = {}
-
-    def execute(self, kind: str, statement: str, params: list[str | None]) -> str:
-        """The executor's call."""
-        listed = ",".join([literal(value) if value is not None else "NULL" for value in params])
-        return self._execute(kind=literal(kind), statement=literal(statement), params=listed)
-
-    def commit(self, leases: Sequence[Lease], kept: Kept | None = None, deferred: str = "") -> str:
-        """The last message of a transaction that succeeded."""
-        finish, commit = self._commit
-        if leases:
-            events = ",".join([str(lease.event) for lease in leases])
-            tokens = ",".join([str(lease.token) for lease in leases])
-            finish += f"{_Q.complete.format(events=events, tokens=tokens)}; "
-        if kept is not None:
-            finish += f"{_keeping(leases, kept)}; "
-        return deferred + finish + commit
-
-    def learn(self, text: str, types: list[Parameter]) -> None:
-        """Remember a statement's types; when there are too many texts, begin anew."""
-        if len(self.types) >= _REMEMBERED_TYPES:
-            self.types.clear()
-        self.types[text] = types
-
-
-class Door:
-    """A role's way into the database: its pool, its statements, the guard and the caps.
-
-    Args:
-        postgrest_claims: also set `request.jwt.claims`, which no signature protects, for policies that read it.
-    """
-
-    def __init__(
-        self, role: str, pool: RolePool, guard: Guard, caps: Caps, *, postgrest_claims: bool = False
-    ) -> None:
-        self.pool = pool
-        self.guard = guard
-        self.caps = caps
-        self.postgrest_claims = postgrest_claims
-        self.statements = Statements(role, caps)
 
 
 class Session:
@@ -137,12 +69,15 @@ class Session:
         self._busy = False
         self._turn = asyncio.Lock()
         self._ended = False
+        self._opening = (
+            ""  # what begins the transaction, until it has been sent: in front of the first statement
+        )
         self._lead = ""  # commands that go out in front of the next statement or the commit
         self.queries = 0
 
     @property
     def open(self) -> bool:
-        """Whether a transaction is open."""
+        """Whether it has a connection, for a transaction."""
         return self._connection is not None
 
     async def query(self, text: str, params: str) -> Reply:
@@ -172,7 +107,7 @@ class Session:
             LeaseLost: one of the events, or the request, runs elsewhere now; nothing was done.
             DatabaseUnavailable: the connection broke; whether it was done is the database's to know.
         """
-        if deferred is not None and self._connection is None:
+        if self._opening or (deferred is not None and self._connection is None):
             await self._begin()
         self._ended = True
         if self._connection is None:
@@ -205,6 +140,9 @@ class Session:
         self._ended = True
         if self._connection is None:
             return
+        if self._opening:
+            self._give_back()
+            return
         try:
             await self._send(self._connection, f"{_Q.rollback}; {_Q.reset}")
         except (asyncpg.PostgresError, DatabaseUnavailable):
@@ -220,12 +158,10 @@ class Session:
     async def _run(self, text: str, params: str) -> Reply:
         verdict = self._door.guard.remembered(text) or await self._door.guard.verdict(text)
         self._check(verdict)
-        connection = self._connection or await self._begin()
         types = self._door.statements.types.get(text)
         if types is None:
-            types = await self._learn(connection, text, verdict)
+            types = await self._learn(text, verdict)
         ok, doc = await self._execute(
-            connection,
             verdict.kind,
             verdict.with_parameters([kind.expression(n) for n, kind in enumerate(types, 1)]),
             codec.texts(params, types),
@@ -248,22 +184,32 @@ class Session:
                 }
             )
 
-    async def _begin(self) -> Connection:
-        # A connection may have broken while it lay idle: nothing has been run on it, so another will do.
+    async def _begin(self) -> None:
+        """Open the transaction by a message of its own: what follows must not be sent twice."""
+
+        async def opening(connection: Connection, opening: str) -> None:
+            await self._send(connection, opening)
+
+        try:
+            await self._first(opening)
+        except asyncpg.PostgresError as error:
+            self._discard()
+            raise HostError("the invocation's transaction could not begin", detail=str(error)) from error
+
+    async def _first(self, send: Callable[[Connection, str], Awaitable[T]]) -> T:
+        """Send the transaction's first message, on another connection if this one's backend was ended meanwhile.
+
+        Nothing is lost by sending it again: nothing was committed.
+        """
         for tries_left in reversed(range(_BEGIN_TRIES)):
-            connection = await self._connect()
+            connection = self._connection or await self._connect()
+            opening, self._opening = self._opening, ""
             try:
-                await self._send(connection, self._beginning())
-            except asyncpg.PostgresError as error:
-                self._discard()
-                if tries_left and isinstance(error, asyncpg.AdminShutdownError):
-                    continue
-                raise HostError("the invocation's transaction could not begin", detail=str(error)) from error
-            except DatabaseUnavailable:
-                if not tries_left:
+                return await send(connection, opening)
+            except asyncpg.AdminShutdownError:
+                if not opening or not tries_left:
                     raise
-            else:
-                return connection
+                self._discard()
         raise AssertionError("unreachable")
 
     async def _connect(self) -> Connection:
@@ -277,7 +223,7 @@ class Session:
             ) from error
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             raise unavailable(error) from error
-        self._connection = connection
+        self._connection, self._opening = connection, f"{self._beginning()}; "
         if self._ended:  # abandoned while it waited
             self._discard()
             raise QueryError(_ENDED)
@@ -288,21 +234,34 @@ class Session:
         raw = literal(_json.encode(caller.claims).decode()) if self._door.postgrest_claims else "NULL"
         return _Q.begin.format(doc=literal(document(caller, depth)), depth=depth, postgrest_claims=raw)
 
-    async def _learn(self, connection: Connection, text: str, verdict: Verdict) -> list[Parameter]:
+    async def _learn(self, text: str, verdict: Verdict) -> list[Parameter]:
         """The types of the statement's parameters, asked for once per text and role."""
         types = Types([])
         if verdict.numbers:
-            _, doc = await self._execute(connection, "types", verdict.text, [])
+            _, doc = await self._execute("types", verdict.text, [])
             if b'"code"' in doc[:16]:
                 raise QueryError(msgspec.json.decode(doc))
-            types = _types(doc)
+            types = types_of(doc)
         if types.lasting:
             self._door.statements.learn(text, types.parameters)
         return types.parameters
 
-    async def _execute(
-        self, connection: Connection, kind: str, statement: str, params: list[str | None]
-    ) -> Reply:
+    async def _execute(self, kind: str, statement: str, params: list[str | None]) -> Reply:
+        call = self._door.statements.execute(kind, statement, params)
+        lead, self._lead = self._lead, ""
+
+        async def copy(connection: Connection, opening: str) -> bytes:
+            return await self._copy(connection, f"{opening}{lead}COPY ({call}) TO STDOUT (FORMAT binary)")
+
+        try:
+            doc = await self._first(copy)
+        except asyncpg.PostgresError as error:
+            self._busy = False
+            raise self._broken_off(error) from error
+        return doc.startswith(_ROWS), doc
+
+    async def _copy(self, connection: Connection, commands: str) -> bytes:
+        """The only field of the only row that the last of the commands, a COPY, gives."""
         parts: list[bytes] = []
         size, most = 0, self._door.caps.bytes + 65_536
 
@@ -313,25 +272,21 @@ class Session:
                 raise ValueError("more bytes than the executor lets through")
             parts.append(bytes(part))
 
-        call = self._door.statements.execute(kind, statement, params)
-        lead, self._lead = self._lead, ""
         self._busy = True
         try:
             # Not copy_from_query: that takes no commands in front, which would be a round trip of their own.
             copy_out = connection._copy_out  # type: ignore[attr-defined]
-            await copy_out(f"{lead}COPY ({call}) TO STDOUT (FORMAT binary)", take, None)
-        except asyncpg.PostgresError as error:
-            self._busy = False
-            raise self._broken_off(error) from error
+            await copy_out(commands, take, None)
         except (*BROKEN, ValueError) as error:
             self._discard()
             raise unavailable(error) from error
         self._busy = False
-        doc = (parts[0] if len(parts) == 1 else b"".join(parts))[_BEFORE:-_AFTER]
-        return doc.startswith(_ROWS), doc
+        return (parts[0] if len(parts) == 1 else b"".join(parts))[_BEFORE:-_AFTER]
 
     def _broken_off(self, error: asyncpg.PostgresError) -> AeroFnError:
         """What an error means that ends the transaction: the executor reports a guest's errors as values."""
+        if error.sqlstate.startswith(_OURS):
+            return HostError("the invocation's transaction could not begin", detail=str(error))
         return QueryError(_fields(error))
 
     def _forget_if_stale(self, text: str, doc: bytes) -> None:
@@ -362,13 +317,6 @@ class Session:
         connection, self._connection = self._connection, None
         if connection is not None:
             self._door.pool.discard(connection, self._function, busy=self._busy)
-
-
-def _keeping(leases: Sequence[Lease], kept: Kept) -> str:
-    values = {"output": literal("\\x" + kept.output.hex()), "invocation": literal(kept.invocation)}
-    if leases:
-        return _Q.keep_event.format(event=leases[0].event, **values)
-    return _Q.keep.format(result=literal(kept.result or ""), token=kept.token, **values)
 
 
 def document(caller: Caller, depth: int) -> str:

@@ -13,7 +13,8 @@ import msgspec
 import structlog
 
 from aerofn import sql
-from aerofn.bridge.session import Deferred, Door, Reply, Session
+from aerofn.bridge.door import Door
+from aerofn.bridge.session import Deferred, Reply, Session
 from aerofn.bridge.verdict import Verdict
 from aerofn.db.events import Lease
 from aerofn.db.results import Kept
@@ -63,12 +64,12 @@ class SharedSession(Session):
         return self._busy or (self._opened and self._connection is None)
 
     async def begin(self) -> None:
-        """Open the transaction now, so that no member's time goes by with waiting for a connection.
+        """Take the connection now, so that no member's time goes by with waiting for one.
 
         Raises:
             DatabaseUnavailable: there is none.
         """
-        await self._begin()
+        await self._connect()
 
     def turn(self) -> None:
         """The next member begins."""

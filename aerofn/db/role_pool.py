@@ -23,6 +23,7 @@ else:
 
 log = structlog.get_logger(__name__)
 _IDLE_S = 300.0
+_TRUSTED_S = 5.0
 _CANCEL_S = 2.0
 _GONE_S = 900.0
 _AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
@@ -60,11 +61,11 @@ class RolePool:
             OSError, asyncpg.PostgresError: a new one could not be made.
         """
         await self._places.enter(owner, wait_s)
-        while self._idle:
-            connection, _ = self._idle.pop()
-            if not connection.is_closed():
-                return connection
         try:
+            while self._idle:
+                connection, since = self._idle.pop()
+                if await _answers(connection, since):
+                    return connection
             return await self._connect()
         except BaseException:
             self._places.leave(owner)
@@ -127,6 +128,19 @@ class RolePool:
                 other.terminate()
         except _AWAY as error:
             log.error("a backend could not be ended", backend=backend, error=str(error))
+
+
+async def _answers(connection: Connection, since: float) -> bool:
+    """Whether a connection that is idle `since` still leads to PostgreSQL: what stands between may have dropped it."""
+    if time.monotonic() - since > _TRUSTED_S and not connection.is_closed():
+        try:
+            async with asyncio.timeout(_CANCEL_S):
+                await connection.execute("")
+        except BaseException as error:
+            connection.terminate()
+            if not isinstance(error, _AWAY):
+                raise
+    return not connection.is_closed()
 
 
 async def _gone(connection: Connection) -> None:

@@ -27,7 +27,7 @@ class OneConnection:
     def release(self, connection: Connection, owner: str) -> None:
         """Keep it open."""
 
-    def discard(self, connection: Connection, *, busy: bool) -> None:
+    def discard(self, connection: Connection, owner: str, *, busy: bool) -> None:
         """A statement was cut off: the test's transaction is lost with the connection."""
         connection.terminate()
 

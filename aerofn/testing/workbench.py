@@ -10,8 +10,8 @@ import asyncpg
 import msgspec
 
 from aerofn import project, sql
+from aerofn.bridge.door import Caps, Door
 from aerofn.bridge.guard import Guard
-from aerofn.bridge.session import Caps, Door
 from aerofn.build import build
 from aerofn.db.pool import Connection, connect
 from aerofn.db.role_pool import RolePool

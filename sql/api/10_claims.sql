@@ -16,13 +16,17 @@ END $$;
 REVOKE ALL ON FUNCTION aerofn_auth.mac(text) FROM PUBLIC;
 
 -- doc: {"role", "claims", "depth"}. Executable by the function logins only; guests run as another role. It also
--- refuses to run in any message but the transaction's first, where there is never a guest's text: what a guest
--- may have planted for the moment of COMMIT, when the login is the current user, cannot sign anything.
+-- refuses to run in any message but the transaction's first, and there from within anything: a guest's text runs
+-- inside the executor, and what a guest may have planted for the moment of COMMIT, when the login is the current
+-- user, cannot sign anything.
 CREATE OR REPLACE FUNCTION aerofn_auth.begin_invocation(doc text, depth int, postgrest_claims text DEFAULT NULL)
 RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  callers text;
 BEGIN
-  IF transaction_timestamp() <> statement_timestamp() THEN
+  GET DIAGNOSTICS callers = PG_CONTEXT;  -- a line for this function, and one for each that stands behind it
+  IF transaction_timestamp() <> statement_timestamp() OR strpos(callers, E'\n') > 0 THEN
     RAISE EXCEPTION 'an invocation begins with its transaction' USING ERRCODE = '28000';
   END IF;
   PERFORM set_config('aerofn.signed', aerofn_auth.mac(doc) || doc, true),

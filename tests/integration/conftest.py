@@ -14,8 +14,8 @@ import pytest
 from msgspec import Raw
 
 from aerofn.app import Service
+from aerofn.bridge.door import Caps, Door
 from aerofn.bridge.guard import Guard
-from aerofn.bridge.session import Caps, Door
 from aerofn.build import build
 from aerofn.db import pool
 from aerofn.dispatch.invoker import Completed

@@ -80,13 +80,17 @@ async def test_a_statement_whose_types_changed_is_learnt_again(door, database):
         assert await rows(opened, text, "1") == [[True]]
 
 
-async def test_signing_is_for_the_first_message_only(database):
+async def test_signing_is_for_the_first_message_only_and_there_for_none_that_stands_behind_another(database):
     found = await logins.read(await database.connect())
     user, password = found["authenticated"]
     login = await database.connect(user=user, password=password)
-    await login.execute("BEGIN; SELECT aerofn_auth.begin_invocation('{}', 0)")
+    sign = "aerofn_auth.begin_invocation('{}', 0)"
+    await login.execute(f"BEGIN; SELECT {sign}")
     with pytest.raises(asyncpg.InvalidAuthorizationSpecificationError):
-        await login.execute("SELECT aerofn_auth.begin_invocation('{}', 0)")
+        await login.execute(f"SELECT {sign}")
+    await login.execute("ROLLBACK")
+    with pytest.raises(asyncpg.InvalidAuthorizationSpecificationError):
+        await login.execute(f"BEGIN; SELECT {sign}; DO $$ BEGIN PERFORM {sign}; END $$")
 
 
 async def test_no_function_hides_how_many_stand_behind_it(door_of, database):
