@@ -135,7 +135,7 @@ async def _answers(connection: Connection, since: float) -> bool:
     if time.monotonic() - since > _TRUSTED_S and not connection.is_closed():
         try:
             async with asyncio.timeout(_CANCEL_S):
-                await connection.execute("")
+                await connection.execute("SELECT")
         except BaseException as error:
             connection.terminate()
             if not isinstance(error, _AWAY):

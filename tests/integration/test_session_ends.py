@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from aerofn.db import role_pool
 from aerofn.errors import DatabaseUnavailable, HostError, QueryError
 
 from .session_kit import committed, rows, session
@@ -51,6 +52,20 @@ async def test_killed_while_idle_before_and_after_a_query(door, database):
         await opened.commit()
     async with committed(door) as after:
         assert await rows(after, "SELECT count(*) FROM uniques") == [[0]]
+
+
+@pytest.mark.parametrize("trusted_s", [-1, 3600])
+async def test_a_connection_is_used_again_and_replaced_when_its_backend_is_gone(
+    door, database, monkeypatch, trusted_s
+):
+    monkeypatch.setattr(role_pool, "_TRUSTED_S", trusted_s)
+    backends = []
+    for _ in range(3):
+        async with committed(door) as opened:
+            backends += await rows(opened, "SELECT pg_backend_pid()")
+        if len(backends) == 2:
+            await kill(database)
+    assert backends[0] == backends[1] != backends[2]
 
 
 async def test_killed_during_a_query(door, database):
