@@ -12,8 +12,9 @@ from typing import Any
 
 from aerofn.build.built import Built, built, silent
 from aerofn.build.contract import contract
+from aerofn.build.kept import Kept
 from aerofn.build.node import SDK, find_node, run_script
-from aerofn.build.toolchain import QUICKJS, SPIDERMONKEY, ensure_toolchain
+from aerofn.build.toolchain import QUICKJS, SPIDERMONKEY, ensure_toolchain, toolchain_root
 from aerofn.errors import InvalidRequest
 
 ENGINES = ("quickjs", "spidermonkey")
@@ -48,6 +49,7 @@ def build_javascript(
         raise InvalidRequest(f"there is no engine {engine!r}", hint=f"engines: {', '.join(ENGINES)}")
     toolchain = ensure_toolchain(QUICKJS, node, progress)
     spidermonkey = ensure_toolchain(SPIDERMONKEY, node, progress) if engine == "spidermonkey" else None
+    kept = Kept(toolchain_root() / "built") if spidermonkey is not None else None
     progress(f"building {source.name}")
     output.parent.mkdir(parents=True, exist_ok=True)
     request = {
@@ -58,8 +60,11 @@ def build_javascript(
         "minify": minify,
         "engine": engine,
         "spidermonkey": None if spidermonkey is None else str(spidermonkey),
+        "kept": None if kept is None else str(kept.opened()),
     }
     answer = json.loads(run_script(node, "build.mjs", stdin=json.dumps(request)))
+    if kept is not None:
+        kept.tidy()
     return built(output, time.perf_counter() - started, _warnings(answer, source))
 
 

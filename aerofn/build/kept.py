@@ -1,7 +1,7 @@
 """Components that were built before, by the digest of all that went into them.
 
-A build that takes a while is not done twice, and the same source gives the same component here: two builds of
-componentize-py differ in a few bytes.
+A build that takes a while is not done twice, and the same source gives the same component here: two snapshots of
+CPython or SpiderMonkey differ.
 """
 
 import contextlib
@@ -29,11 +29,19 @@ class Kept:
         return True
 
     def keep(self, key: str, component: Path) -> None:
-        """Keep a component; those that were not asked for longest go."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        partial = self._folder / f"{key}.{os.getpid()}.partial"
+        """Keep a component."""
+        partial = self.opened() / f"{key}.{os.getpid()}.partial"
         shutil.copyfile(component, partial)
         partial.rename(self._folder / f"{key}.wasm")
+        self.tidy()
+
+    def opened(self) -> Path:
+        """The folder, made if need be."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        return self._folder
+
+    def tidy(self) -> None:
+        """Let those go that were not asked for longest."""
         with contextlib.suppress(FileNotFoundError):  # another build tidies up as well
             oldest_first = sorted(self._folder.glob("*.wasm"), key=lambda path: path.stat().st_mtime)
             for path in oldest_first[:-MOST]:

@@ -62,6 +62,10 @@ class Events:
         """Return events that this node will not run, as if they had not been leased."""
         await self._database.execute(_Q.give_back, *_columns(leases))
 
+    async def gone(self) -> frozenset[int]:
+        """Nodes whose lock is free and that have not been forgotten yet; a few rows are looked at."""
+        return frozenset(row["id"] for row in await self._database.fetch(_Q.gone_nodes))
+
     async def reclaim(self) -> int:
         """Free the events of nodes that are gone; answers how many."""
         rows = await self._database.fetch(_Q.reclaim)

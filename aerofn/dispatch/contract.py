@@ -75,6 +75,7 @@ class Queue(Protocol):
     async def retry(self, lease: Lease, seconds: float, error: dict[str, Any]) -> None: ...  # noqa: D102
     async def bury(self, lease: Lease, error: dict[str, Any]) -> None: ...  # noqa: D102
     async def give_back(self, leases: Sequence[Lease]) -> None: ...  # noqa: D102
+    async def gone(self) -> frozenset[int]: ...  # noqa: D102
     async def reclaim(self) -> int: ...  # noqa: D102
     async def next_due(self) -> float | None: ...  # noqa: D102
 

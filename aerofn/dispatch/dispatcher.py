@@ -18,13 +18,13 @@ from aerofn.dispatch.contract import Queue, Registry
 from aerofn.dispatch.invoker import Completed, Invoker, error_of
 from aerofn.dispatch.lanes import Lanes, Outlets
 from aerofn.dispatch.sender import Sender
+from aerofn.dispatch.sweep import Sweep
 from aerofn.dispatch.wakeups import Wakeups
 from aerofn.errors import AeroFnError, DatabaseUnavailable
 from aerofn.model import Event, GuestError, Outcome
 
 log = structlog.get_logger(__name__)
 _FIRST_PAUSE_S = 0.1
-_LONGEST_SWEEP_S = 5.0  # between two
 # A request's result is kept by its own commit; what is to be sent is sent without a sandbox.
 _BY_THEMSELVES = frozenset({"http", "fetch"})
 _AHEAD = 3  # how many times the concurrency is leased before its turn
@@ -100,7 +100,7 @@ class Dispatcher:
         """Lease and run, until stopped."""
         self._leases_no_more.clear()
         async with asyncio.TaskGroup() as tasks:
-            sweeping = tasks.create_task(self._sweep())
+            sweeping = tasks.create_task(Sweep(self._queue, self.wake).run())
             while not self._stopping:
                 self._wakeup.clear()
                 try:
@@ -274,21 +274,6 @@ class Dispatcher:
         if leases:
             with contextlib.suppress(DatabaseUnavailable):  # else their leases run out
                 await self._queue.give_back(leases)
-
-    async def _sweep(self) -> None:
-        """Free the events of nodes that are gone, once a poll interval."""
-        pause = self._pace.poll_s
-        while True:
-            await asyncio.sleep(pause)
-            started = time.monotonic()
-            try:
-                if await self._queue.reclaim():
-                    self.wake()
-            except DatabaseUnavailable as error:
-                log.warning("events of lost nodes cannot be freed", error=error.detail)
-                pause = self._pace.poll_s
-            else:  # where an old transaction makes it slow, it must not take all of a core
-                pause = max(self._pace.poll_s, min(_LONGEST_SWEEP_S, 10 * (time.monotonic() - started)))
 
 
 def _loop(event: Event) -> AeroFnError:

@@ -64,7 +64,7 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   IF size IS NULL OR size NOT BETWEEN 1 AND 1000 THEN
     RAISE EXCEPTION 'batch_size is %, outside 1 to 1000', coalesce(size::text, 'NULL')
-      USING ERRCODE = 'invalid_parameter_value';
+      USING ERRCODE = 'invalid_parameter_value', HINT = 'It is how many events one invocation is given at the most.';
   ELSIF ordered_by IS NOT NULL THEN
     RAISE EXCEPTION 'ordered_by and batch_size cannot be combined' USING ERRCODE = 'invalid_parameter_value',
       HINT = 'Events in order run one at a time for each row: leave one of the two out.';

@@ -135,6 +135,9 @@ INSERT INTO aerofn_internal.nodes (name, schema) VALUES ($1, $2) RETURNING id
 -- name: lock_node
 SELECT pg_advisory_lock(aerofn_internal.node_lock_class(), $1)
 
+-- name: gone_nodes
+SELECT n.id FROM aerofn_internal.nodes n WHERE n.id <> ALL (ARRAY(SELECT aerofn_internal.live_nodes()))
+
 -- name: forget_nodes
 -- Rows of nodes that are gone and hold nothing any more.
 DELETE FROM aerofn_internal.nodes n

@@ -12,9 +12,11 @@ import pytest
 
 from aerofn.build.node import SDK
 from tests.build.conftest import Functions, output
+from tests.docs.blocks import blocks
 
 PACKAGES = Path(__file__).parent / "packages"
-EXAMPLES = Path(__file__).parents[2] / "examples"
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
 SECRET = "a secret of at least thirty-two bytes"
 
 
@@ -53,8 +55,22 @@ async def test_proven_packages(project: Path, functions: Functions) -> None:
     )
 
 
+def of_the_pages(folder: Path) -> list[Path]:
+    """The whole functions in the documentation, each in a file."""
+    folder.mkdir(exist_ok=True)
+    files = []
+    for page in (ROOT / "docs").glob("*.md"):
+        for number, block in enumerate(blocks(page)):
+            if block.language in ("js", "ts") and block.text.startswith(("export ", "type ")):
+                files.append(folder / f"{page.stem}-{number}.{block.language}")
+                files[-1].write_text(block.text)
+    assert len(files) > 6
+    return files
+
+
 def test_types(project: Path) -> None:
-    files = [project / "typed.ts", SDK / "aerofn.d.ts", *EXAMPLES.glob("*/*.js")]
+    shown = of_the_pages(project / "pages")
+    files = [project / "typed.ts", SDK / "aerofn.d.ts", *EXAMPLES.glob("*/*.js"), *shown]
     options = {"lib": ["es2023"], "target": "es2023", "module": "esnext", "moduleResolution": "bundler"}
     checks = {
         "strict": True,

@@ -55,6 +55,15 @@ async def test_errors_point_at_the_authors_lines(spidermonkey: Call) -> None:
     assert "at fail (streams.js:" in (error.stack or "")
 
 
+def test_a_source_that_was_built_is_not_built_again_wherever_it_lies(
+    spidermonkey: Call, tmp_path: Path
+) -> None:
+    moved = tmp_path / SOURCE.name
+    moved.write_bytes(SOURCE.read_bytes())
+    one, two = (build(source, tmp_path / "out.wasm", engine="spidermonkey") for source in (SOURCE, moved))
+    assert one.digest == two.digest
+
+
 def test_what_does_not_load_says_where(tmp_path: Path) -> None:
     source = tmp_path / "top.js"
     source.write_text(

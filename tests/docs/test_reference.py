@@ -12,6 +12,7 @@ from .blocks import blocks
 
 ROOT = Path(__file__).resolve().parents[2]
 SQL_API = ROOT / "docs" / "sql-api.md"
+REACH = ROOT / "docs" / "reach.md"
 COMPONENT = bytes.fromhex("0061736d0d000100")
 
 
@@ -50,7 +51,7 @@ async def test_the_examples_run(database):
     await conn.execute("SELECT aerofn.register_function('send-mail', $1)", COMPONENT)
     # what a node with a secret key does at its start; any modulus will do for sealing
     await conn.execute(r"SELECT aerofn_internal.offer_key_pair(2::numeric ^ 3071 + 1, '\x00')")
-    examples = [block for block in blocks(SQL_API) if block.language == "sql"]
+    examples = [block for page in (SQL_API, REACH) for block in blocks(page) if block.language == "sql"]
     assert examples
     for example in examples:
         if "$1" in example.text:

@@ -1,10 +1,14 @@
 """Settling is fenced: only who holds an event's lease can complete it, once."""
 
+import asyncio
+
 import asyncpg
 import pytest
 
 from aerofn import sql
+from aerofn.db.events import Events
 from aerofn.db.horizon import BEGINNING
+from aerofn.dispatch.sweep import Sweep
 
 QUERIES = sql.queries("events")
 COMPONENT = bytes.fromhex("0061736d0d000100")
@@ -100,3 +104,72 @@ async def test_completed_events_are_kept_if_asked_for_and_what_is_over_goes_in_t
     )
     await conn.execute("SELECT aerofn_internal.keep_partitions('1 hour')")
     assert await conn.fetch(states) == []
+
+
+async def test_replay_and_discard_from_sql(database):
+    conn = await database.connect()
+    await conn.execute("SELECT aerofn.register_function('f', $1)", COMPONENT)
+    await conn.execute(
+        "CREATE TABLE t (a int); SELECT aerofn.create_row_trigger('f', 't', max_attempts => 1)"
+    )
+    await conn.execute(
+        "INSERT INTO t SELECT generate_series(1, 4); SELECT aerofn.invoke('f', max_attempts => 1)"
+    )
+
+    async def states():
+        return [r["state"] for r in await conn.fetch("SELECT state::text FROM aerofn.events ORDER BY id")]
+
+    assert len(await conn.fetch(QUERIES.lease, 1, 10, 60.0, *BEGINNING)) == 5
+    await conn.fetch(QUERIES.reclaim)
+    assert await states() == ["dead"] * 5
+    first, second, *_, invoked = [
+        r["id"] for r in await conn.fetch("SELECT id FROM aerofn.events ORDER BY id")
+    ]
+    await conn.execute("SELECT aerofn.discard($1), aerofn.replay($2)", first, second)
+    assert await states() == ["cancelled", "pending", "dead", "dead", "dead"]
+    assert (
+        await conn.fetchval("SELECT aerofn.replay_all('f_on_t')") == 2
+    )  # not what was given up, nor another's
+    assert await states() == ["cancelled", "pending", "pending", "pending", "dead"]
+    await conn.execute("SELECT aerofn.replay($1)", first)
+    attempts = "SELECT array_agg(attempt ORDER BY id) FROM aerofn.events"
+    assert await conn.fetchval(attempts) == [0, 0, 0, 0, 1]
+    assert len(await conn.fetch(QUERIES.lease, 1, 10, 60.0, *BEGINNING)) == 4
+    for verb, event, said in (
+        ("replay", second, "there is no dead or cancelled event"),  # it runs
+        ("discard", second, "there is no pending or dead event"),
+        ("replay", 10**9, "there is no dead or cancelled event"),
+        ("discard", None, "there is no pending or dead event"),
+    ):
+        with pytest.raises(asyncpg.PostgresError, match=said) as caught:
+            await conn.execute(f"SELECT aerofn.{verb}($1)", event)
+        assert caught.value.hint
+    with pytest.raises(asyncpg.PostgresError, match="there is no trigger 'nix'"):
+        await conn.execute("SELECT aerofn.replay_all('nix')")
+    await conn.execute("SELECT aerofn.discard($1)", invoked)
+
+
+async def test_that_a_node_has_gone_is_noticed_while_whole_sweeps_are_rare(database):
+    """A sweep that walks over what an old transaction keeps rests long; the node's lock is still looked at."""
+    conn, node = await database.connect(), await database.connect()
+    await conn.execute("SELECT aerofn.register_function('f', $1)", COMPONENT)
+    await conn.execute("SELECT aerofn.invoke('f')")
+    its_id = await node.fetchval(QUERIES.add_node, "soon gone", 1)
+    await node.execute(QUERIES.lock_node, its_id)
+    assert len(await conn.fetch(QUERIES.lease, its_id, 10, 3600.0, *BEGINNING)) == 1
+    swept, free = asyncio.Event(), asyncio.Event()
+
+    class Watched(Events):
+        async def reclaim(self) -> int:
+            freed = await super().reclaim()
+            swept.set()
+            return freed
+
+    sweeping = asyncio.create_task(Sweep(Watched(conn), free.set, longest_s=3600, pauses=1e9).run())
+    async with asyncio.timeout(60):
+        await swept.wait()  # the first one; from now on it rests
+        assert not free.is_set()
+        node.terminate()
+        await free.wait()
+    sweeping.cancel()
+    assert await conn.fetchval("SELECT state::text FROM aerofn.events") == "pending"

@@ -255,6 +255,9 @@ async def test_waiting_for_its_time_is_no_cost_to_those_that_are_due(conn):
     [
         ("create_row_trigger('f', 'keyless', ordered_by => 'row')", "has no primary key"),
         ("create_row_trigger('f', 't', ordered_by => 'table')", "ordered_by is 'table', not 'row'"),
+        ("create_row_trigger('f', 't', ordered_by => 'row', batch_size => 2)", "cannot be combined"),
+        ("create_row_trigger('f', 't', batch_size => 0)", "batch_size is 0"),
+        ("create_row_trigger('f', 't', batch_size => 1001)", "batch_size is 1001"),
         ("register_function('f', '\\x0061736d0d000100', max_concurrency => 0)", "max_concurrency is 0"),
     ],
 )

@@ -13,6 +13,7 @@ import pytest
 
 from tests.egress.far_side import far_side
 
+pytestmark = pytest.mark.timeout(400)  # each compiles a component, which is a second where nothing else runs
 ROOT = Path(__file__).resolve().parents[2]
 REDUCE_STOCK = ROOT / "examples" / "reduce-stock" / "reduce-stock.wasm"
 
@@ -36,7 +37,7 @@ async def serving(url, cache, **variables):
         await asyncio.wait_for(child.wait(), 20)
 
 
-async def until(conn, condition, seconds=60):
+async def until(conn, condition, seconds=150):
     """Ask the database until a condition holds: what another process does has no signal here."""
     async with asyncio.timeout(seconds):
         while not await conn.fetchval(f"SELECT {condition}"):
@@ -112,7 +113,7 @@ async def test_killed_while_a_request_left_for_after_the_commit_is_under_way(sho
         sent = {"url": far.url("/together?2"), "method": "POST", "headers": {"idempotency-key": "k1"}}
         kept = json.dumps([{"key": "k1", "method": "POST", "host": "127.0.0.1", "request": sent}])
         async with serving(database.url, tmp_path, AEROFN_EGRESS_ALLOW="127.0.0.0/8") as child:
-            await until(shop, "active_version = 2 FROM aerofn.functions", 60)
+            await until(shop, "active_version = 2 FROM aerofn.functions")
             await shop.execute("SELECT aerofn_internal.store_fetches(1, 'anon', '{}', 0, $1)", kept)
             async with asyncio.timeout(20):
                 while not far.asked:
@@ -120,27 +121,63 @@ async def test_killed_while_a_request_left_for_after_the_commit_is_under_way(sho
             child.kill()
             await child.wait()
         async with serving(database.url, tmp_path, AEROFN_EGRESS_ALLOW="127.0.0.0/8"):
-            await until(shop, DONE, 60)
+            await until(shop, DONE)
     assert [asked.header("idempotency-key") for asked in far.asked] == ["k1", "k1"]
 
 
+@asynccontextmanager
+async def _stuck(shop, database, max_attempts):
+    """An order whose function waits for a row that this holds until it is rolled back."""
+    row = await database.connect()
+    held = row.transaction()
+    await held.start()
+    await row.execute("SELECT FROM products WHERE id = 1 FOR UPDATE")
+    await shop.execute("SELECT aerofn.drop_trigger('reduce-stock_on_orders')")
+    await shop.execute(
+        "SELECT aerofn.create_row_trigger('reduce-stock', 'orders', run_as => 'service_role', max_attempts => $1)",
+        max_attempts,
+    )
+    await shop.execute("INSERT INTO orders (product_id, quantity) VALUES (1, 1)")
+    yield held
+
+
+# Neither a poll nor the lease's end can be what helps: both are minutes away.
+PATIENT = {"AEROFN_POLL_S": "600", "AEROFN_LEASE_S": "600", "AEROFN_TIMEOUT_MS": "600000"}
+
+
 async def test_what_a_killed_node_ran_starts_elsewhere(shop, database, tmp_path):
-    """Its lock tells: nobody waits for the lease's end, which is more than a minute away."""
-    async with serving(database.url, tmp_path) as first:
+    """Its lock tells, and the others look at the locks twice a second."""
+    async with serving(database.url, tmp_path, **PATIENT) as first:
         await until(shop, "active_version IS NOT NULL FROM aerofn.functions")
-        row = await database.connect()
-        held = row.transaction()
-        await held.start()
-        await row.execute("SELECT FROM products WHERE id = 1 FOR UPDATE")  # so that the function has to wait
-        await shop.execute("INSERT INTO orders (product_id, quantity) VALUES (1, 1)")
-        await until(shop, "state = 'running' FROM aerofn.events")
-        node = await shop.fetchval("SELECT node FROM aerofn.events")
-        async with serving(database.url, tmp_path):
-            await until(shop, "count(*) = 2 FROM aerofn_internal.live_nodes()")
-            killed = time.monotonic()
-            first.kill()
-            await until(shop, f"state = 'running' AND node <> {node} FROM aerofn.events")
-            print(f"started elsewhere after {time.monotonic() - killed:.2f} s")
-            await held.rollback()
-            await until(shop, DONE)
+        async with _stuck(shop, database, 5) as held:
+            await until(shop, "state = 'running' FROM aerofn.events")
+            node = await shop.fetchval("SELECT node FROM aerofn.events")
+            async with serving(database.url, tmp_path, **PATIENT):
+                await until(shop, "count(*) = 2 FROM aerofn_internal.live_nodes()")
+                killed = time.monotonic()
+                first.kill()
+                await until(shop, f"state = 'running' AND node <> {node} FROM aerofn.events")
+                print(f"started elsewhere after {time.monotonic() - killed:.2f} s")
+                await held.rollback()
+                await until(shop, DONE)
     assert await shop.fetchval(f"SELECT {TAKEN}") == 1
+
+
+async def test_what_kills_every_node_that_runs_it_is_dead_after_its_attempts(shop, database, tmp_path):
+    async with serving(database.url, tmp_path, **PATIENT) as first:
+        await until(shop, "active_version IS NOT NULL FROM aerofn.functions")
+        async with _stuck(shop, database, 2) as held:
+            await until(shop, "state = 'running' AND attempt = 1 FROM aerofn.events")
+            async with serving(database.url, tmp_path, **PATIENT) as second:
+                first.kill()
+                await until(shop, "state = 'running' AND attempt = 2 FROM aerofn.events")
+                second.kill()
+                await second.wait()
+            async with serving(database.url, tmp_path, **PATIENT) as third:
+                await until(shop, "state = 'dead' FROM aerofn.events")
+                await held.rollback()
+                await shop.execute("INSERT INTO orders (product_id, quantity) VALUES (2, 1)")
+                await until(shop, f"{TAKEN} = 1")  # the node that met it lives, and works
+                assert third.returncode is None
+    codes = "jsonb_path_query_array(errors, '$[*].code') FROM aerofn.events"
+    assert json.loads(await shop.fetchval(f"SELECT {codes}")) == ["node_lost", "node_lost"]

@@ -1,8 +1,9 @@
 // Builds one component. Reads a request from standard input and answers on standard output, both JSON:
 //
-//     {"source", "output", "toolchain", "contract", "minify", "engine", "spidermonkey"}
+//     {"source", "output", "toolchain", "contract", "minify", "engine", "spidermonkey", "kept"}
 //     → {"ok": {"warnings": [text, …]}}  or  {"error": {"message", "detail"}}
 
+import crypto from "node:crypto";
 import fs from "node:fs";
 import { createRequire } from "node:module";
 import os from "node:os";
@@ -89,10 +90,33 @@ function writeWhole(output, bytes) {
   fs.renameSync(partial, output);
 }
 
+// What a component is made of: tools, worlds, code. SpiderMonkey seeds itself, so that no two snapshots are the same.
+function keyOf({ spidermonkey, contract }, { code }) {
+  const files = [contract, fileURLToPath(new URL("spidermonkey.mjs", import.meta.url))].map((file) => fs.readFileSync(file));
+  const hash = crypto.createHash("sha256");
+  for (const part of [path.basename(spidermonkey), ...files, code]) hash.update(crypto.createHash("sha256").update(part).digest());
+  return hash.digest("hex");
+}
+
+// The component, taken from the folder `kept` where one of the same is kept.
+async function keptOrComponentized(request, result) {
+  if (request.kept === null) return componentized(request, result);
+  const file = path.join(request.kept, `${keyOf(request, result)}.wasm`);
+  try {
+    fs.utimesSync(file, new Date(), new Date());
+    return fs.readFileSync(file);
+  } catch (failure) {
+    if (failure.code !== "ENOENT") throw failure;
+  }
+  const component = await componentized(request, result);
+  writeWhole(file, component);
+  return component;
+}
+
 async function build(request) {
   const require = createRequire(path.join(request.toolchain, "package.json"));
   const result = await bundled(require("esbuild"), request);
-  writeWhole(request.output, await componentized(request, result));
+  writeWhole(request.output, await keptOrComponentized(request, result));
   return { warnings: result.warnings.map(diagnostic) };
 }
 
