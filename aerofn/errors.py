@@ -29,6 +29,7 @@ AeroFnError
 ├── QueryError                the SQL of a function failed; reaches the guest
 ├── FetchError                502 fetch_failed        an HTTP request of a function failed; reaches the guest
 ├── DatabaseUnavailable       503 database_unavailable (retry can help)
+├── ServiceUnavailable        503 service_unavailable (retry can help) the command line's: nobody answers there
 ├── LeaseLost                 409 lease_lost          another node runs this event now
 ├── MigrationError            500 migration_failed
 └── SettingsError             500 invalid_settings
@@ -270,6 +271,14 @@ class DatabaseUnavailable(AeroFnError):
     """PostgreSQL cannot be reached or has no connection free in time."""
 
     code = "database_unavailable"
+    status = 503
+    retryable = True
+
+
+class ServiceUnavailable(AeroFnError):
+    """No service answers where the command line was told to look, or none that can take work now."""
+
+    code = "service_unavailable"
     status = 503
     retryable = True
 

@@ -113,7 +113,7 @@ class Event(msgspec.Struct, frozen=True):
     """A leased event: what to run, as whom, and the fencing `token` that settling must present.
 
     `payload` is the event's JSON object as the guest receives it, as text made by PostgreSQL; `batch_size`: events
-    that its trigger's function is given at once.
+    that its trigger's function is given at once; `traceparent`: of what caused it, if that is traced.
     """
 
     id: int
@@ -128,6 +128,7 @@ class Event(msgspec.Struct, frozen=True):
     depth: int
     created_at: datetime
     batch_size: int = 1
+    traceparent: str | None = None
 
 
 class Record(msgspec.Struct, frozen=True):

@@ -103,6 +103,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Time running invocations have to end after SIGTERM."""
     max_connections: Positive = 2048
     """Clients that may be connected to this node at the same time; beyond it they get 503."""
+    max_connections_per_address: Positive = 1024
+    """Of these, those of one address (of one /64 in IPv6), but for `trusted_proxies`; beyond it it gets 429."""
     client_timeout_s: Seconds = 20.0
     """Time a client has for a request's head, again for its body (more at 1 KiB/s), and to read some of an answer."""
     trusted_proxies: tuple[str, ...] = ()
@@ -145,6 +147,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Least level of the service's own log lines on standard error."""
     records_to_stdout: bool = True
     """Write every invocation's record as a JSON line on standard output."""
+    tracing: bool = False
+    """Trace invocations with OpenTelemetry (extra `otel`); where to and how many the variables `OTEL_*` say."""
 
     @property
     def secret_keys(self) -> tuple[str, ...]:

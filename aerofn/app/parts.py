@@ -18,6 +18,7 @@ from aerofn.db.invocations import Invocations
 from aerofn.db.listener import Listener
 from aerofn.db.logins import Logins
 from aerofn.db.pool import Pool
+from aerofn.db.records import Records
 from aerofn.db.results import Results
 from aerofn.db.role_pool import RolePool
 from aerofn.db.schedules import Schedules
@@ -36,6 +37,7 @@ from aerofn.dispatch.wakeups import Wakeups
 from aerofn.model import Limits, Record
 from aerofn.runtime import Runtime, RuntimeConfig
 from aerofn.settings import Settings
+from aerofn.tracing import Tracing
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class Given:
         record: told of every invocation's record.
         fetched: told of every HTTP request's function and end.
         registry_hint: called when the registry may have changed.
+        tracing: begins the spans of invocations, if they are traced.
     """
 
     settings: Settings
@@ -58,6 +61,7 @@ class Given:
     record: Callable[[Record], None]
     fetched: Callable[[str, str], None]
     registry_hint: Callable[[], None]
+    tracing: Tracing | None = None
 
 
 class Parts:
@@ -74,6 +78,7 @@ class Parts:
         self.schedules = Schedules(database)
         self.triggers = Triggers(database)
         self.webhooks = Webhooks(database, lambda: self.functions.revision)
+        self.records = Records(database)
         self.invocations = Invocations(database, settings.retention_hours)
         self.results = Results(database, settings.result_hours * 3600.0)
         self.egress = Egress(Addresses(settings.egress_allow), _egress_caps(settings))
@@ -85,11 +90,12 @@ class Parts:
             complete=complete,
             keep=self.results.keep,
             record=given.record,
+            tracing=given.tracing,
         )
         admission = Admission(settings.max_invocations, settings.max_per_function, settings.max_waiting)
         self.requests = Requests(self.functions, self.invoker, admission, settings.rate_limit)
         self.kept = KeptRequests(self.requests, self.results, self._node)
-        sender = Sender(Deliveries(self.egress, self.secrets), complete, given.record)
+        sender = Sender(Deliveries(self.egress, self.secrets), complete, given.record, given.tracing)
         self.listener = Listener(settings, given.logins, self._wakeup, given.registry_hint)
         self._wakeups = Wakeups(self.listener)
         self.dispatcher = Dispatcher(

@@ -13,6 +13,7 @@ from aerofn.app.signals import signals
 from aerofn.errors import SettingsError
 from aerofn.settings import Settings
 from aerofn.web.connection import Connection, connections
+from aerofn.web.crowd import Crowd
 
 _OTHER_FILES = 1024
 
@@ -119,7 +120,11 @@ def http_server(service: Service, on_ready: Callable[[str], None] = lambda _url:
             access_log=False,
             server_header=False,
             date_header=True,
-            http=connections(settings.max_connections, settings.client_timeout_s),
+            http=connections(
+                settings.max_connections,
+                settings.client_timeout_s,
+                Crowd(settings.max_connections_per_address, settings.trusted_proxies),
+            ),
             ws="none",
             proxy_headers=bool(settings.trusted_proxies),
             forwarded_allow_ips=list(settings.trusted_proxies),

@@ -19,6 +19,7 @@ from aerofn.errors import DatabaseUnavailable
 from aerofn.model import Record
 from aerofn.observe import Metrics, RecordLines
 from aerofn.settings import Settings, function_environment
+from aerofn.tracing import Tracing, exporting
 from aerofn.web.application import Ports, create
 from aerofn.web.probes import Readiness
 
@@ -35,6 +36,10 @@ class Service:
         env: what functions may be granted; by default the variables `AEROFN_ENV_*`.
         on_record: told of every invocation's record, beside the table and standard output.
         on_failure: called when the node cannot go on.
+        tracing: begins spans; by default what the settings and the variables OTEL_* say.
+
+    Raises:
+        SettingsError: traces are asked for and cannot be made.
     """
 
     parts: Parts
@@ -46,9 +51,11 @@ class Service:
         env: dict[str, str] | None = None,
         on_record: Callable[[Record], None] | None = None,
         on_failure: Callable[[], None] = lambda: None,
+        tracing: Tracing | None = None,
     ) -> None:
         self.settings = settings
         self.metrics = Metrics()
+        self._tracing = exporting() if tracing is None and settings.tracing else tracing
         self._env = function_environment() if env is None else env
         self._on_record = on_record
         self._lines = RecordLines() if settings.records_to_stdout else None
@@ -87,6 +94,8 @@ class Service:
         await self.parts.egress.close()
         await self._guard.close()
         await pool.close(self._service_pool, *self._pools.values())
+        if self._tracing is not None:
+            await asyncio.to_thread(self._tracing.close)
         if self._lines is not None:
             self._lines.close()
 
@@ -116,6 +125,7 @@ class Service:
             ready=self.readiness,
             metrics=self.metrics.exposition,
             events=self.parts.event_list,
+            records=self.parts.records,
         )
         return create(ports, _nothing_to_do)
 
@@ -144,6 +154,7 @@ class Service:
                 record=self._record,
                 fetched=self.metrics.fetch,
                 registry_hint=self._registry_hint.set,
+                tracing=self._tracing,
             )
         )
 

@@ -7,6 +7,7 @@ from aerofn.bridge.egress.grants import Grants
 from aerofn.bridge.egress.request import Sent
 from aerofn.db.secrets import Secrets
 from aerofn.model import Version
+from aerofn.tracing import Trace
 
 
 class Delivery(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -47,7 +48,7 @@ class Deliveries:
         delivery = _stored.decode(payload).payload
         return f"{delivery.method} {delivery.host}"
 
-    async def deliver(self, version: Version, payload: bytes) -> int:
+    async def deliver(self, version: Version, payload: bytes, trace: Trace | None = None) -> int:
         """Send an event's request, by the grants of the version that is active now; the answer's status.
 
         Raises:
@@ -60,4 +61,4 @@ class Deliveries:
             sent = msgspec.json.decode(
                 self._secrets.decrypted(delivery.sealed or "", delivery.key), type=Sent
             )
-        return await self._egress.status(version.function_id, Grants(version.hosts), sent)
+        return await self._egress.status(version.function_id, Grants(version.hosts), sent, trace)

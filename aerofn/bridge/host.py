@@ -20,6 +20,7 @@ from aerofn.db.results import Kept
 from aerofn.db.secrets import Secrets
 from aerofn.errors import AeroFnError, HostError
 from aerofn.model import Caller, LogLine, Run, Version
+from aerofn.tracing import Trace
 
 
 class Most(NamedTuple):
@@ -153,14 +154,18 @@ class Bridge:
         self._fetched = fetched
         self._kept: dict[frozenset[str], tuple[Mapping[str, str], Granted]] = {}
 
-    async def host(self, version: Version, caller: Caller, depth: int = 0) -> InvocationHost:
+    async def host(
+        self, version: Version, caller: Caller, depth: int = 0, trace: Trace | None = None
+    ) -> InvocationHost:
         """The host of one invocation of `version`.
 
         Raises:
             HostError: the caller's role is not exposed on this node, or a secret cannot be opened here.
             DatabaseUnavailable: its secrets cannot be read.
         """
-        return await self._host(version, Session(self._door(caller), caller, version.function, depth))
+        session = Session(self._door(caller), caller, version.function, depth)
+        session.traceparent = None if trace is None else trace.traceparent
+        return await self._host(version, session, trace)
 
     def shared(self, version: Version, caller: Caller, depth: int) -> SharedSession:
         """A transaction for several invocations of `version` by `caller`, one after another.
@@ -170,10 +175,12 @@ class Bridge:
         """
         return SharedSession(self._door(caller), caller, version.function, depth)
 
-    async def member(self, version: Version, shared: SharedSession) -> InvocationHost:
+    async def member(
+        self, version: Version, shared: SharedSession, trace: Trace | None = None
+    ) -> InvocationHost:
         """The host of the shared transaction's next invocation; raises as `host`."""
-        host = await self._host(version, shared)
-        shared.turn()
+        host = await self._host(version, shared, trace)
+        shared.turn(None if trace is None else trace.traceparent)
         return host
 
     def _door(self, caller: Caller) -> Door:
@@ -184,7 +191,7 @@ class Bridge:
             )
         return door
 
-    async def _host(self, version: Version, session: Session) -> InvocationHost:
+    async def _host(self, version: Version, session: Session, trace: Trace | None) -> InvocationHost:
         granted = await self._grants(version.env_keys) if version.env_keys else _NOTHING
         seal = None if granted.redactor is None else self._secrets.encrypted
         outgoing = Outgoing(
@@ -194,6 +201,7 @@ class Bridge:
             self._most.fetches,
             count=partial(self._fetched, version.function),
             seal=seal,
+            trace=trace,
         )
         return InvocationHost(session, outgoing, granted, self._most.lines)
 

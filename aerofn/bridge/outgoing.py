@@ -14,6 +14,7 @@ from aerofn.bridge.egress.grants import Grants
 from aerofn.bridge.egress.request import Sent
 from aerofn.bridge.session import Deferred, Reply
 from aerofn.errors import FetchError
+from aerofn.tracing import Trace
 
 _MOST_AT_ONCE = 32
 _TOGETHER = 4  # times the most of one body
@@ -31,6 +32,7 @@ class Outgoing:
         most: requests it may make in all.
         count: told of each request's end: `answered`, `kept`, or the error's code.
         seal: encrypts what is stored, if the function was granted secrets.
+        trace: the invocation's, if it is traced.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class Outgoing:
         *,
         count: Callable[[str], None],
         seal: Callable[[bytes, str], str] | None = None,
+        trace: Trace | None = None,
     ) -> None:
         self._egress = egress
         self._function = function
@@ -49,6 +52,7 @@ class Outgoing:
         self._most = most
         self._count = count
         self._seal = seal
+        self._trace = trace
         self._made = 0
         self._kept_bytes = 0
         self.kept: list[Delivery] = []
@@ -106,7 +110,7 @@ class Outgoing:
             raise FetchError(f"an invocation may make {self._most} requests", code="too_many_fetches")
         if sent.after_commit:
             return {"idempotencyKey": self._keep(sent)}
-        return await self._egress.fetch(self._function, self._grants, sent, together)
+        return await self._egress.fetch(self._function, self._grants, sent, together, self._trace)
 
     def _keep(self, sent: Sent) -> str:
         """Keep a request that could be sent now; it will be judged again when it is sent."""

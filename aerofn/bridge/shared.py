@@ -71,10 +71,10 @@ class SharedSession(Session):
         """
         await self._connect()
 
-    def turn(self) -> None:
-        """The next member begins."""
+    def turn(self, traceparent: str | None = None) -> None:
+        """The next member begins, in a trace of its own."""
         self.queries = 0
-        self._lead = self._next
+        self._lead = self._next + ("" if traceparent is None else f"{tracing(traceparent)}; ")
 
     def keep(self) -> None:
         """The current member has succeeded."""

@@ -3,21 +3,26 @@
 import asyncio
 import os
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from typer import Argument, Option
 
-from aerofn.cli import function_commands, project_commands, trigger_commands
+from aerofn.cli import (
+    event_commands,
+    function_commands,
+    project_commands,
+    record_commands,
+    trigger_commands,
+)
+from aerofn.cli.options import LOCAL, AsJson, DatabaseUrl, Token, Url
 from aerofn.cli.output import OK
 from aerofn.cli.secret_commands import secrets
-from aerofn.model import Outcome
 
 app = typer.Typer(
     help="Functions for your Postgres.",
-    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage or settings. All settings: docs/settings.md.",
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 130 ended by Ctrl-C. More: docs/cli.md.",
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
@@ -29,22 +34,8 @@ logins = typer.Typer(help="AeroFn's own logins in the database.", no_args_is_hel
 app.add_typer(logins, name="logins")
 app.add_typer(function_commands.group, name="functions")
 app.add_typer(trigger_commands.group, name="triggers")
-DatabaseUrl = Annotated[str | None, Option(help="PostgreSQL; else DATABASE_URL", show_default=False)]
-AsJson = Annotated[bool, Option("--json", help="JSON for programs")]
-Url = Annotated[str | None, Option(envvar="AEROFN_URL", help="of the service", show_default=False)]
-Token = Annotated[str | None, Option(envvar="AEROFN_TOKEN", help="a JWT, else nobody's", show_default=False)]
-_LOCAL = "http://127.0.0.1:8787"
-Limit = Annotated[int, Option(min=1, max=10_000, help="most rows")]
-
-
-class EventState(StrEnum):
-    """What an event can be; those that are done are there if they are kept."""
-
-    PENDING = "pending"
-    RUNNING = "running"
-    DONE = "done"
-    DEAD = "dead"
-    CANCELLED = "cancelled"
+app.add_typer(event_commands.group)
+app.add_typer(record_commands.group)
 
 
 @app.command()
@@ -183,7 +174,7 @@ def invoke(
     from aerofn.cli import output  # noqa: PLC0415
     from aerofn.cli.remote import Service  # noqa: PLC0415
 
-    output.print_json(asyncio.run(Service(url or _LOCAL, token).invoke(name, data.encode())))
+    output.print_json(asyncio.run(Service(url or LOCAL, token).invoke(name, data.encode())))
 
 
 @app.command()
@@ -196,95 +187,6 @@ def token(
     from aerofn.cli import tokens  # noqa: PLC0415
 
     print(tokens.token(os.environ, role, sub, expires))
-
-
-@app.command()
-def events(  # noqa: PLR0917  typer's options are the parameters
-    state: Annotated[EventState | None, Option(help="only in this state", show_default=False)] = None,
-    function: Annotated[str | None, Option(help="only for this one", show_default=False)] = None,
-    trigger: Annotated[str | None, Option(help="only of this one", show_default=False)] = None,
-    limit: Limit = 50,
-    database_url: DatabaseUrl = None,
-    as_json: AsJson = False,
-) -> None:
-    """List events, newest first. They wait, run or were given up; those that are done are gone, unless kept."""
-    from aerofn.cli import listings  # noqa: PLC0415
-
-    asyncio.run(
-        listings.events(
-            database_url, state=state, function=function, trigger=trigger, limit=limit, as_json=as_json
-        )
-    )
-
-
-@app.command()
-def invocations(
-    function: Annotated[str | None, Option(help="only of this one", show_default=False)] = None,
-    status: Annotated[Outcome | None, Option(help="only with this outcome", show_default=False)] = None,
-    limit: Limit = 20,
-    database_url: DatabaseUrl = None,
-    as_json: AsJson = False,
-) -> None:
-    """List what ran, newest first."""
-    from aerofn.cli import listings  # noqa: PLC0415
-
-    asyncio.run(
-        listings.invocations(database_url, function=function, status=status, limit=limit, as_json=as_json)
-    )
-
-
-@app.command()
-def event(
-    event: Annotated[int, Argument(help="its id")], database_url: DatabaseUrl = None, as_json: AsJson = False
-) -> None:
-    """Show an event: what it brings its function, and the errors of all its attempts."""
-    from aerofn.cli import deciding  # noqa: PLC0415
-
-    asyncio.run(deciding.show(database_url, event, as_json=as_json))
-
-
-@app.command()
-def replay(
-    event: Annotated[int | None, Argument(show_default=False)] = None,
-    all_of: Annotated[str | None, Option(help="all dead events of this trigger", show_default=False)] = None,
-    database_url: DatabaseUrl = None,
-) -> None:
-    """Run a dead or cancelled event again, or all dead ones of a trigger."""
-    from aerofn.cli import deciding  # noqa: PLC0415
-
-    if (event is None) == (all_of is None):
-        raise typer.BadParameter("name one event, or a trigger with --all-of")
-    if all_of is not None:
-        number = asyncio.run(deciding.replay_all(database_url, all_of))
-        deciding.say(f"{number} dead events of {all_of} will run again")
-    elif event is not None:
-        asyncio.run(deciding.decide(database_url, "replay", event))
-        deciding.say(f"event {event} will run again")
-
-
-@app.command()
-def discard(event: Annotated[int, Argument()], database_url: DatabaseUrl = None) -> None:
-    """Give up a pending or dead event."""
-    from aerofn.cli import deciding  # noqa: PLC0415
-
-    asyncio.run(deciding.decide(database_url, "discard", event))
-    deciding.say(f"event {event} is given up")
-
-
-@app.command()
-def backfill(
-    trigger: Annotated[str, Argument(help="a row trigger that runs for inserted rows")],
-    where: Annotated[
-        str | None, Option(help="SQL over its columns: only these rows", show_default=False)
-    ] = None,
-    chunk: Annotated[int, Option(min=1, max=100_000, help="rows of one transaction")] = 1000,
-    database_url: DatabaseUrl = None,
-) -> None:
-    """Make events for the rows a trigger's table has already. Broken off, it goes on where it was."""
-    from aerofn.cli import deciding  # noqa: PLC0415
-
-    number = asyncio.run(deciding.backfill(database_url, trigger, where, chunk))
-    deciding.say(f"{number} rows of {trigger} have their events")
 
 
 @app.command()

@@ -7,6 +7,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from aerofn import sql
 from aerofn.cli.connection import connected
 from aerofn.cli.output import BAD, GOOD, QUIET, cell, console, plain_table, print_json
+from aerofn.cli.where import Http, Where, path
 from aerofn.errors import NotFound
 
 _Q = sql.queries("event_list")
@@ -15,18 +16,17 @@ _ABOUT = ("id", "function", "trigger", "source", "state", "attempt", "max_attemp
 _BODY = ("record", "old_record", "payload", "claims")
 
 
-async def show(database_url: str | None, event: int, *, as_json: bool) -> None:
+async def show(where: Where, event: int, *, as_json: bool) -> None:
     """An event with what it brings its function and the errors of all its attempts.
 
     Raises:
         NotFound: there is none (any more).
     """
-    async with connected(database_url) as db:
-        row = await db.fetchrow(_Q.one, event)
+    row = await where.row(Http("GET", path("events", event)), _Q.one, event)
     if row is None:
         raise NotFound(f"there is no event {event}", hint="completed events are gone: aerofn invocations")
     if as_json:
-        print_json(dict(row))
+        print_json(row)
         return
     out, table = console(), plain_table()
     table.add_column("")
@@ -43,24 +43,24 @@ async def show(database_url: str | None, event: int, *, as_json: bool) -> None:
         _print_attempt(error)
 
 
-async def decide(database_url: str | None, verb: str, event: int) -> None:
+async def decide(where: Where, verb: str, event: int) -> None:
     """`replay` or `discard` an event.
 
     Raises:
         AeroFnError: there is no such event, or it is in another state.
     """
-    async with connected(database_url) as db:
-        await db.execute(getattr(_Q, verb), event)
+    await where.change(Http("POST", path("events", event, verb)), getattr(_Q, verb), event)
 
 
-async def replay_all(database_url: str | None, trigger: str) -> int:
+async def replay_all(where: Where, trigger: str) -> int:
     """Replay all dead events of a trigger; answers how many there were.
 
     Raises:
         AeroFnError: there is no such trigger.
     """
-    async with connected(database_url) as db:
-        return int(await db.fetchval(_Q.replay_all, trigger))
+    http = Http("POST", path("triggers", trigger, "replay"))
+    answer = await where.change(http, _Q.replay_all, trigger)
+    return int(answer["replayed"] if isinstance(answer, dict) else answer)
 
 
 async def backfill(database_url: str | None, trigger: str, condition: str | None, chunk: int) -> int:

@@ -3,8 +3,8 @@
 from typing import Any
 
 from aerofn import sql
-from aerofn.cli.connection import connected
 from aerofn.cli.output import print_rows
+from aerofn.cli.where import Http, Where, path
 from aerofn.errors import NotFound
 
 _FUNCTIONS = {
@@ -29,34 +29,36 @@ _INVOCATIONS = {
 }  # fmt: skip
 
 
-async def functions(database_url: str | None, *, as_json: bool) -> None:
+async def functions(where: Where, *, as_json: bool) -> None:
     """Every function, with the state of its newest version."""
-    rows = await _fetch(database_url, sql.queries("functions").all)
+    rows = await where.rows(Http("GET", path("functions")), sql.queries("functions").all)
     print_rows(rows, _FUNCTIONS, as_json=as_json, nothing="there are no functions yet")
 
 
-async def versions(database_url: str | None, function: str, *, as_json: bool) -> None:
+async def versions(where: Where, function: str, *, as_json: bool) -> None:
     """A function's versions, newest first.
 
     Raises:
         NotFound: there is no such function.
     """
-    rows = await _fetch(database_url, sql.queries("functions").versions, function)
+    rows = await where.rows(
+        Http("GET", path("functions", function, "versions")), sql.queries("functions").versions, function
+    )
     if not rows:
         raise NotFound(f"there is no function {function!r}", hint="aerofn functions lists them")
     shown = rows if as_json else [row | {"digest": row["digest"][:12]} for row in rows]
     print_rows(shown, _VERSIONS, as_json=as_json, nothing="")
 
 
-async def triggers(database_url: str | None, *, as_json: bool) -> None:
+async def triggers(where: Where, *, as_json: bool) -> None:
     """Every trigger."""
-    rows = await _fetch(database_url, sql.queries("triggers").all)
+    rows = await where.rows(Http("GET", path("triggers")), sql.queries("triggers").all)
     shown = rows if as_json else [row | {"on": _source(row)} for row in rows]
     print_rows(shown, _TRIGGERS, as_json=as_json, nothing="there are no triggers yet")
 
 
 async def events(
-    database_url: str | None,
+    where: Where,
     *,
     state: str | None,
     function: str | None,
@@ -65,16 +67,22 @@ async def events(
     as_json: bool,
 ) -> None:
     """The newest events."""
-    rows = await _fetch(database_url, sql.queries("event_list").some, state, function, trigger, None, limit)
+    query = {"state": state, "function": function, "trigger": trigger, "limit": limit}
+    statement = sql.queries("event_list").some
+    rows = await where.rows(
+        Http("GET", path("events"), query), statement, state, function, trigger, None, limit
+    )
     shown = rows if as_json else [row | _event(row) for row in rows]
     print_rows(shown, _EVENTS, as_json=as_json, nothing="no such events; those that are done are removed")
 
 
 async def invocations(
-    database_url: str | None, *, function: str | None, status: str | None, limit: int, as_json: bool
+    where: Where, *, function: str | None, status: str | None, limit: int, as_json: bool
 ) -> None:
     """The newest invocation records."""
-    rows = await _fetch(database_url, sql.queries("cli").invocations, function, status, limit)
+    query = {"function": function, "status": status, "limit": limit}
+    statement = sql.queries("records").newest
+    rows = await where.rows(Http("GET", path("invocations"), query), statement, function, status, None, limit)
     print_rows(rows, _INVOCATIONS, as_json=as_json, nothing="no such invocations")
 
 
@@ -84,14 +92,9 @@ def _source(row: dict[str, Any]) -> str:
         return f"{row['cron']} ({row['timezone']})"
     if row["kind"] == "webhook":
         return f"/hooks/v1/{row['name']} ({row['scheme']})"
-    condition = f" when {row['when']}" if row["when"] else ""
+    condition = f" when {row['when']}" if row.get("when") else ""
     return f"{'/'.join(row['events'])} of {row['schema']}.{row['table']}{condition}"
 
 
 def _event(row: dict[str, Any]) -> dict[str, Any]:
     return {"by": row["trigger"] or row["source"], "tried": f"{row['attempt']} of {row['max_attempts']}"}
-
-
-async def _fetch(database_url: str | None, statement: str, *arguments: Any) -> list[dict[str, Any]]:
-    async with connected(database_url) as db:
-        return [dict(row) for row in await db.fetch(statement, *arguments)]

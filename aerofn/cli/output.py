@@ -63,10 +63,10 @@ def print_rows(rows: Sequence[Row], columns: Mapping[str, str], *, as_json: bool
         return
     out = plain_table()
     for key, heading in columns.items():
-        number = all(type(row[key]) in _NUMBERS for row in rows)
+        number = all(type(row.get(key)) in _NUMBERS for row in rows)
         out.add_column(heading, justify="right" if number else "left", no_wrap=number)
     for row in rows:
-        out.add_row(*(cell(row[key]) for key in columns))
+        out.add_row(*(cell(row.get(key)) for key in columns))
     console().print(out)
 
 

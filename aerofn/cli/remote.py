@@ -1,15 +1,18 @@
-"""The command line's HTTP calls to a service: deploy, invoke, set a secret."""
+"""The command line's HTTP calls to a service."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import aiohttp
 import msgspec
 
-from aerofn.errors import AeroFnError
+from aerofn.errors import AeroFnError, InvalidToken, NotAllowed, NotFound, ServiceUnavailable
 
 _LONGEST_S = 960.0  # past the longest time limit of an invocation
 _json = msgspec.json.Decoder()
+_PASSING = frozenset({429, 502, 503, 504})
+_KINDS: dict[int, type[AeroFnError]] = {401: InvalidToken, 403: NotAllowed, 404: NotFound}
 
 
 class Service(NamedTuple):
@@ -50,6 +53,17 @@ class Service(NamedTuple):
         answer = await self._send("PUT", f"/manage/v1/secrets/{quote(name, '')}", json={"value": value})
         return str(answer["fingerprint"])
 
+    async def ask(self, method: str, path: str, query: Mapping[str, Any], body: Any) -> Any:
+        """What the management API answers; of the query, what is None is left out.
+
+        Raises:
+            NotFound: there is no such thing.
+            ServiceUnavailable: nobody answers, or not now.
+            AeroFnError: what it answers instead.
+        """
+        params = {name: str(value) for name, value in query.items() if value is not None}
+        return await self._send(method, path, params=params, **({} if body is None else {"json": body}))
+
     async def _send(self, method: str, path: str, **request: Any) -> Any:
         given = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         timeout = aiohttp.ClientTimeout(total=_LONGEST_S)
@@ -60,7 +74,7 @@ class Service(NamedTuple):
             ):
                 return _answer(response.status, await response.read())
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise AeroFnError(
+            raise ServiceUnavailable(
                 f"no service answers at {self.url}",
                 detail=str(error) or type(error).__name__,
                 hint="start one with aerofn serve, or say where it is with --url or AEROFN_URL",
@@ -75,7 +89,8 @@ def _answer(status: int, body: bytes) -> Any:
     if status < 400:
         return value
     fields = value if isinstance(value, dict) else {}
-    raise AeroFnError(
+    kind = ServiceUnavailable if status in _PASSING else _KINDS.get(status, AeroFnError)
+    raise kind(
         str(fields.get("message", f"the service answered {status}")),
         detail=fields.get("detail") if fields else str(value),
         hint=fields.get("hint"),

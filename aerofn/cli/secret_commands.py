@@ -5,18 +5,12 @@ import os
 from typing import Annotated
 
 import typer
-from typer import Argument, Option
+from typer import Argument
+
+from aerofn.cli.options import AsJson, DatabaseUrl, Token, Url
 
 secrets = typer.Typer(help="Secrets of functions: set, listed by name, never shown.", no_args_is_help=True)
 Name = Annotated[str, Argument(help="as in env => '{NAME}'")]
-DatabaseUrl = Annotated[str | None, Option(help="PostgreSQL; else DATABASE_URL", show_default=False)]
-Url = Annotated[
-    str | None, Option(envvar="AEROFN_URL", help="of the service, instead of SQL", show_default=False)
-]
-Token = Annotated[
-    str | None, Option(envvar="AEROFN_TOKEN", help="a JWT of the admin role", show_default=False)
-]
-AsJson = Annotated[bool, Option("--json", help="JSON for programs")]
 
 
 @secrets.command("set")
@@ -35,20 +29,24 @@ def set_secret(name: Name, url: Url = None, token: Token = None, database_url: D
 
 
 @secrets.command("list")
-def list_secrets(database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
+def list_secrets(
+    url: Url = None, token: Token = None, database_url: DatabaseUrl = None, as_json: AsJson = False
+) -> None:
     """List the secrets: names, fingerprints and dates."""
     from aerofn.cli import secrets as work  # noqa: PLC0415
+    from aerofn.cli.where import Where  # noqa: PLC0415
 
-    asyncio.run(work.list_secrets(database_url, as_json=as_json))
+    asyncio.run(work.list_secrets(Where(database_url, url, token), as_json=as_json))
 
 
 @secrets.command()
-def remove(name: Name, database_url: DatabaseUrl = None) -> None:
+def remove(name: Name, url: Url = None, token: Token = None, database_url: DatabaseUrl = None) -> None:
     """Remove a secret."""
     from aerofn.cli import output  # noqa: PLC0415
     from aerofn.cli import secrets as work  # noqa: PLC0415
+    from aerofn.cli.where import Where  # noqa: PLC0415
 
-    asyncio.run(work.remove(database_url, name))
+    asyncio.run(work.remove(Where(database_url, url, token), name))
     output.console().print(f"secret {name} is removed", style=output.GOOD)
 
 

@@ -7,6 +7,7 @@ import typer
 from aerofn import sql
 from aerofn.cli.connection import connected
 from aerofn.cli.output import print_rows
+from aerofn.cli.where import Http, Where, path
 from aerofn.db import rotation
 from aerofn.db.pool import Connection
 from aerofn.db.sealing import PublicKey, check_value
@@ -46,17 +47,15 @@ async def set_secret(database_url: str | None, name: str, value: str) -> str:
         return str(await db.fetchval(_Q.set_by_me, name, sealed))
 
 
-async def list_secrets(database_url: str | None, *, as_json: bool) -> None:
+async def list_secrets(where: Where, *, as_json: bool) -> None:
     """Names, fingerprints and dates."""
-    async with connected(database_url) as db:
-        rows = [dict(row) for row in await db.fetch(_Q.listed)]
+    rows = await where.rows(Http("GET", path("secrets")), _Q.listed)
     print_rows(rows, _SECRETS, as_json=as_json, nothing="there are no secrets yet")
 
 
-async def remove(database_url: str | None, name: str) -> None:
+async def remove(where: Where, name: str) -> None:
     """Remove a secret."""
-    async with connected(database_url) as db:
-        await db.execute(_Q.drop, name)
+    await where.change(Http("DELETE", path("secrets", name)), _Q.drop, name)
 
 
 async def rotate(database_url: str | None, keys: str | None) -> int:

@@ -1,15 +1,16 @@
 """`aerofn triggers …`: what starts functions; making schedules and webhooks, pausing and removing triggers."""
 
 import asyncio
+import json
 from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 from typer import Argument, Option
 
+from aerofn.cli.options import AsJson, Asked, DatabaseUrl, Given, Token, Url
+
 group = typer.Typer(help="List the triggers; make schedules and webhooks; enable, disable and drop.")
-DatabaseUrl = Annotated[str | None, Option(help="PostgreSQL; else DATABASE_URL", show_default=False)]
-AsJson = Annotated[bool, Option("--json", help="JSON for programs")]
 Name = Annotated[str, Argument(help="the trigger")]
 Function = Annotated[str, Argument(help="the function it starts")]
 NewName = Annotated[str | None, Option(help="of the trigger; else after the function", show_default=False)]
@@ -35,12 +36,19 @@ class SchemeName(StrEnum):
 
 
 @group.callback(invoke_without_command=True)
-def triggers(context: typer.Context, database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
+def triggers(
+    context: typer.Context,
+    url: Url = None,
+    token: Token = None,
+    database_url: DatabaseUrl = None,
+    as_json: AsJson = False,
+) -> None:
     """List the triggers."""
     from aerofn.cli import listings  # noqa: PLC0415
+    from aerofn.cli.where import Where  # noqa: PLC0415
 
     if context.invoked_subcommand is None:
-        asyncio.run(listings.triggers(database_url, as_json=as_json))
+        asyncio.run(listings.triggers(Where(database_url, url, token), as_json=as_json))
 
 
 @group.command()
@@ -55,11 +63,16 @@ def schedule(  # noqa: PLR0917  typer's options are the parameters
     payload: Annotated[str | None, Option(help="JSON for the function", show_default=False)] = None,
     run_as: RunAs = None,
     max_attempts: Attempts = 5,
+    url: Url = None,
+    token: Token = None,
     database_url: DatabaseUrl = None,
 ) -> None:
     """Run a function by the clock."""
-    given = (function, cron, timezone, name, missed.value, payload, run_as, max_attempts)
-    _change("create_schedule", database_url, *given, done="{} is made")
+    options = {
+        "function": function, "cron": cron, "timezone": timezone, "name": name, "missed": missed.value,
+        "payload": payload, "run_as": run_as, "max_attempts": max_attempts,
+    }  # fmt: skip
+    _create("schedule", (database_url, url, token), options, done="{} is made")
 
 
 @group.command()
@@ -82,49 +95,73 @@ def webhook(  # noqa: PLR0917  typer's options are the parameters
     max_kb: Annotated[int, Option(min=1, max=25_600, help="largest body in KiB")] = 1024,
     run_as: RunAs = None,
     max_attempts: Attempts = 5,
+    url: Url = None,
+    token: Token = None,
     database_url: DatabaseUrl = None,
 ) -> None:
     """Run a function for the signed deliveries of another service."""
-    given = (
-        function, scheme.value, secret, name, header, encoding, prefix, id_from, tolerance_s, max_kb, run_as,
-        max_attempts,
-    )  # fmt: skip
-    _change("create_webhook", database_url, *given, done="{0} is made: it receives at /hooks/v1/{0}")
+    options = {
+        "function": function, "scheme": scheme.value, "secrets": secret, "name": name, "header": header,
+        "encoding": encoding, "prefix": prefix, "id_from": id_from, "tolerance_s": tolerance_s, "max_kb": max_kb,
+        "run_as": run_as, "max_attempts": max_attempts,
+    }  # fmt: skip
+    _create("webhook", (database_url, url, token), options, done="{0} is made: it receives at /hooks/v1/{0}")
 
 
 @group.command("next")
 def next_times(
     name: Annotated[str, Argument(help="the schedule")],
-    count: Annotated[int, Option(min=1, max=1000, help="how many")] = 5,
+    count: Annotated[int, Option(min=1, max=1000, help="how many; with a URL five at the most")] = 5,
+    url: Url = None,
+    token: Token = None,
     database_url: DatabaseUrl = None,
 ) -> None:
     """Print a schedule's next times, in its time zone."""
     from aerofn.cli.registry import next_times as find  # noqa: PLC0415
+    from aerofn.cli.where import Where  # noqa: PLC0415
 
-    for at in asyncio.run(find(database_url, name, count)):
+    for at in asyncio.run(find(Where(database_url, url, token), name, count)):
         print(at.isoformat())
 
 
 @group.command()
-def enable(name: Name, database_url: DatabaseUrl = None) -> None:
+def enable(name: Name, url: Url = None, token: Token = None, database_url: DatabaseUrl = None) -> None:
     """Resume a trigger; what a schedule would have run meanwhile is not made up for."""
-    _change("enable", database_url, name, done=f"{name} is enabled")
+    http = ("POST", ("triggers", name, "enable"), None)
+    _change("enable", (database_url, url, token), http, name, done=f"{name} is enabled")
 
 
 @group.command()
-def disable(name: Name, database_url: DatabaseUrl = None) -> None:
+def disable(name: Name, url: Url = None, token: Token = None, database_url: DatabaseUrl = None) -> None:
     """Pause a trigger, on every node at once."""
-    _change("disable", database_url, name, done=f"{name} is disabled")
+    http = ("POST", ("triggers", name, "disable"), None)
+    _change("disable", (database_url, url, token), http, name, done=f"{name} is disabled")
 
 
 @group.command()
-def drop(name: Name, database_url: DatabaseUrl = None) -> None:
+def drop(name: Name, url: Url = None, token: Token = None, database_url: DatabaseUrl = None) -> None:
     """Remove a trigger; events it has made still run."""
-    _change("drop", database_url, name, done=f"{name} is gone")
+    http = ("DELETE", ("triggers", name), None)
+    _change("drop", (database_url, url, token), http, name, done=f"{name} is gone")
 
 
-def _change(call: str, database_url: str | None, *arguments: Any, done: str) -> None:
+def _create(kind: str, given: Given, options: dict[str, Any], done: str) -> None:
+    """Make a trigger; `options` are in the order of the SQL function's arguments."""
+    body = {"kind": kind, **{name: value for name, value in options.items() if value is not None}}
+    if "payload" in body:
+        body["payload"] = _json_of(body["payload"])
+    _change(f"create_{kind}", given, ("POST", ("triggers",), body), *options.values(), done=done)
+
+
+def _json_of(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"it is no JSON: {error}", param_hint="--payload") from None
+
+
+def _change(call: str, given: Given, http: Asked, *arguments: Any, done: str) -> None:
     from aerofn import sql  # noqa: PLC0415
     from aerofn.cli.registry import change  # noqa: PLC0415
 
-    asyncio.run(change(database_url, getattr(sql.queries("triggers"), call), *arguments, done=done))
+    asyncio.run(change(given, http, getattr(sql.queries("triggers"), call), *arguments, done=done))

@@ -104,4 +104,5 @@ def _event(row: Any) -> Event:
         depth=row["depth"],
         created_at=row["created_at"],
         batch_size=row["batch_size"],
+        traceparent=row["traceparent"],
     )

@@ -19,6 +19,11 @@ _PARTITIONS_S = 3600.0
 log = structlog.get_logger(__name__)
 
 
+def _unfit(error: BaseException) -> bool:
+    """Whether it is a value that was refused, and will be again."""
+    return str(getattr(error.__cause__, "sqlstate", None)).startswith("22")
+
+
 class Invocations:
     """Takes records at once and writes them soon; when the database is away too long the oldest are dropped.
 
@@ -32,6 +37,11 @@ class Invocations:
         self._waiting: deque[Record] = deque(maxlen=_MOST_WAITING)
         self._some = asyncio.Event()
         self.dropped = 0
+
+    @property
+    def waiting(self) -> int:
+        """Records that are not written yet."""
+        return len(self._waiting)
 
     def add(self, record: Record) -> None:
         """Take one record; returns at once."""
@@ -54,12 +64,34 @@ class Invocations:
         """
         # not what comes in meanwhile: a busy node would write without a pause, a record or two at a time
         for left in range(len(self._waiting), 0, -_BATCH):
-            batch = [self._waiting.popleft() for _ in range(min(_BATCH, left, len(self._waiting)))]
-            try:
-                await self._database.execute(_Q.insert, jsonb(batch))
-            except BaseException:
-                self._waiting.extendleft(reversed(batch))
-                raise
+            number = min(_BATCH, left)
+            if not await self._write_next(number):
+                for _ in range(number):
+                    await self._write_next(1)
+
+    async def _write_next(self, number: int) -> bool:
+        """Write so many of the oldest; false if one of them has a value that PostgreSQL refuses.
+
+        If it is a single one, it is dropped, and is in nobody's way.
+        """
+        batch = [self._waiting.popleft() for _ in range(min(number, len(self._waiting)))]
+        try:
+            await self._database.execute(_Q.insert, jsonb(batch))
+        except BaseException as error:
+            if len(batch) == 1 and _unfit(error):
+                self.dropped += 1
+                log.error("an invocation record cannot be stored", id=batch[0].id, error=str(error.__cause__))
+                return True
+            self._put_back(batch)
+            if _unfit(error):
+                return False
+            raise
+        return True
+
+    def _put_back(self, batch: list[Record]) -> None:
+        too_many = max(0, len(self._waiting) + len(batch) - _MOST_WAITING)
+        self.dropped += too_many
+        self._waiting.extendleft(reversed(batch[too_many:]))
 
     async def _write(self) -> None:
         while True:

@@ -90,7 +90,9 @@ class Results:
         )
         return Taken(**row)
 
-    async def ask(self, asked: Asked, caller: Caller, payload: bytes) -> Taken:
+    async def ask(
+        self, asked: Asked, caller: Caller, payload: bytes, traceparent: str | None = None
+    ) -> Taken:
         """Make an event of a request, once for each key; `payload` is the request as the function sees it.
 
         Raises:
@@ -98,7 +100,7 @@ class Results:
         """
         row = await self._database.call_row(
             _Q.ask, asked.function, asked.caller, asked.key, asked.request, self._keep_s, caller.role,
-            _json.encode(caller.claims).decode(), payload.decode(),
+            _json.encode(caller.claims).decode(), payload.decode(), traceparent,
         )  # fmt: skip
         return Taken(**row)
 

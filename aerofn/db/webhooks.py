@@ -58,9 +58,11 @@ class Webhooks:
                 await self._read()
         return self._named.get(name)
 
-    async def receive(self, webhook: Webhook, sender_id: str | None, request: str) -> Received:
+    async def receive(
+        self, webhook: Webhook, sender_id: str | None, request: str, traceparent: str | None = None
+    ) -> Received:
         """Store a delivery that was verified, unless one with this id is remembered; `request` is JSON."""
-        row = await self._database.fetchrow(_Q.receive, webhook.id, sender_id, request)
+        row = await self._database.fetchrow(_Q.receive, webhook.id, sender_id, request, traceparent)
         return Received(row["event"], row["fresh"])
 
     async def forget(self, hours: int) -> None:

@@ -55,6 +55,7 @@ def call_for(events: Sequence[Event], version: Version) -> Call:
         leases=tuple([Lease(event.id, event.token) for event in events]),
         attempt=first.attempt,
         depth=first.depth,
+        parents=tuple([event.traceparent for event in events if event.traceparent is not None]),
     )
 
 

@@ -8,6 +8,7 @@ from aerofn.db.functions import Compile
 from aerofn.db.results import Kept
 from aerofn.errors import AeroFnError
 from aerofn.model import Caller, Event, Limits, LogLine, Record, Run, Version
+from aerofn.tracing import Trace
 
 
 class Host(Protocol):
@@ -30,16 +31,18 @@ class Host(Protocol):
 class Hosts(Protocol):
     """Makes hosts; see `aerofn.bridge.host.Bridge`."""
 
-    async def host(self, version: Version, caller: Caller, depth: int = 0) -> Any: ...  # noqa: D102
+    async def host(  # noqa: D102
+        self, version: Version, caller: Caller, depth: int = 0, trace: Trace | None = None
+    ) -> Any: ...
     def shared(self, version: Version, caller: Caller, depth: int) -> Any: ...  # noqa: D102
-    async def member(self, version: Version, shared: Any) -> Any: ...  # noqa: D102
+    async def member(self, version: Version, shared: Any, trace: Trace | None = None) -> Any: ...  # noqa: D102
 
 
 class Deliveries(Protocol):
     """Sends what functions left to be sent; see `aerofn.bridge.host.Bridge`."""
 
     def described(self, payload: bytes) -> str: ...  # noqa: D102
-    async def deliver(self, version: Version, payload: bytes) -> int: ...  # noqa: D102
+    async def deliver(self, version: Version, payload: bytes, trace: Trace | None = None) -> int: ...  # noqa: D102
 
 
 class Sandbox(Protocol):

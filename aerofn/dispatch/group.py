@@ -98,6 +98,7 @@ class Group:
         self.shared.undo()
         self.late = self.late or trial.run.outcome is Outcome.TIMEOUT
         if trial.aside:
+            self._invoker.forget(trial)
             self.aside.append(one)
             return False
         self.failed.append((one, trial))

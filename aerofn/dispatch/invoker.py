@@ -12,8 +12,10 @@ import structlog
 from aerofn.db.events import Lease
 from aerofn.db.results import Kept, Taken
 from aerofn.dispatch.contract import Hosts, RecordSink, Registry, Sandbox
+from aerofn.dispatch.traced import REPEATED, begun, ended, traced
 from aerofn.errors import AeroFnError, DatabaseUnavailable, HostError, LeaseLost, QueryError
 from aerofn.model import Caller, GuestError, Limits, Outcome, Record, Run, Usage, Version, random_id
+from aerofn.tracing import Trace, Tracing
 
 log = structlog.get_logger(__name__)
 _LEAST_COMMIT_S = 1.0
@@ -26,7 +28,7 @@ Keep = Callable[[Lease | None, Kept], Awaitable[None]]
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
     """What to invoke. `payload` is the event's JSON; `leases`: of the events that asked for it; `taken` is there when
-    a request did that must not run twice.
+    a request did that must not run twice; `parents`: traceparents, as they came.
 
     `trigger` is `http`, `row`, `schedule`, `webhook` or `invoke`; `depth` counts the functions behind it.
     """
@@ -39,6 +41,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     taken: Taken | None = None
     attempt: int = 1
     depth: int = 0
+    parents: tuple[str, ...] = ()
     id: str = msgspec.field(default_factory=random_id)
 
     @property
@@ -63,6 +66,7 @@ class Trial(msgspec.Struct):
     run: Run
     host: Any
     duration_ms: float
+    trace: Trace | None = None
 
     @property
     def aside(self) -> bool:
@@ -77,6 +81,7 @@ class Invoker:
         complete: settles events whose function opened no transaction; raises LeaseLost.
         keep: keeps the result of a function that opened none, and settles its event if there is one; the same.
         record: takes every invocation's record; must not raise or block.
+        tracing: begins a span for each, if they are traced.
     """
 
     def __init__(
@@ -88,6 +93,7 @@ class Invoker:
         complete: Complete,
         keep: Keep,
         record: RecordSink,
+        tracing: Tracing | None = None,
     ) -> None:
         self._sandbox = sandbox
         self._registry = registry
@@ -95,6 +101,7 @@ class Invoker:
         self._complete = complete
         self._keep = keep
         self._record = record
+        self._tracing = tracing
 
     async def invoke(self, call: Call) -> Completed:
         """Run `call` to its end. What the function does wrong is in the result, never raised.
@@ -103,10 +110,13 @@ class Invoker:
             AeroFnError: it could not be started at all (no component, role not exposed).
             asyncio.CancelledError: cancelled; the function was stopped and its effects undone.
         """
+        return await traced(self._tracing, call, self._invoke)
+
+    async def _invoke(self, call: Call, trace: Trace | None) -> Completed:
         started = time.perf_counter()
         version = call.version
         component = await self._component(version)
-        host = await self._hosts.host(version, call.acts_as, call.depth)
+        host = await self._hosts.host(version, call.acts_as, call.depth, trace)
         run = Run(Outcome.CANCELLED, None, GuestError("cancelled"), _NOTHING_USED)
         try:
             run = await self._sandbox.run(component, call.payload, host, version.limits, version.function)
@@ -137,17 +147,25 @@ class Invoker:
         started = time.perf_counter()
         version = call.version
         component = await self._component(version)
-        host = await self._hosts.member(version, shared)
+        trace = None if self._tracing is None else begun(self._tracing, call)
+        host = await self._hosts.member(version, shared, trace)
         limits = Limits(min(version.limits.timeout_ms, most_ms), version.limits.memory_mb)
         run = await self._sandbox.run(component, call.payload, host, limits, version.function)
         run = host.redacted(run)
-        return Trial(call, run, host, (time.perf_counter() - started) * 1000)
+        return Trial(call, run, host, (time.perf_counter() - started) * 1000, trace)
 
     def conclude(self, trial: Trial) -> Completed:
         """Say that a member's run has counted: its effects are committed, or it failed."""
         record = _record(trial.call, trial.run, trial.host, trial.duration_ms)
         self._record(record)
+        if trial.trace is not None:
+            ended(trial.trace, trial.run.outcome)
         return Completed(trial.run, record, trial.host.failure)
+
+    def forget(self, trial: Trial) -> None:
+        """Say that a member's run has not counted: it is undone, and will be repeated."""
+        if trial.trace is not None:
+            trial.trace.end(aerofn__outcome=REPEATED)
 
     async def _component(self, version: Version) -> Any:
         return await self._sandbox.load(version.digest, lambda: self._registry.component(version.digest))

@@ -189,6 +189,7 @@ class Lanes:
             if one.event.id in done:
                 self._invoker.conclude(trial)
             else:
+                self._invoker.forget(trial)
                 group.aside.append(one)
 
     async def _settle(self, group: Group, leases: list[Lease]) -> set[int]:

@@ -9,6 +9,7 @@ from aerofn.dispatch.invoker import Call, Completed, Invoker
 from aerofn.dispatch.rates import Rates
 from aerofn.errors import NotAllowed, RateLimited
 from aerofn.model import Caller, Version
+from aerofn.tracing import HEADER
 
 _json = msgspec.json.Encoder()
 _NO_LIMIT = "none"
@@ -98,6 +99,7 @@ class Requests:
             trigger="http",
             id=invocation,
             taken=taken,
+            parents=(request.headers[HEADER],) if HEADER in request.headers else (),
         )
         await self._admission.enter(version.function)
         try:

@@ -11,8 +11,10 @@ from datetime import UTC, datetime
 from aerofn.db.events import Lease
 from aerofn.dispatch.contract import Deliveries, RecordSink
 from aerofn.dispatch.invoker import Call, Completed, error_of
+from aerofn.dispatch.traced import traced
 from aerofn.errors import FetchError, LeaseLost
 from aerofn.model import GuestError, LogLine, Outcome, Record, Run, Usage
+from aerofn.tracing import Trace, Tracing
 
 _PASSING = frozenset({408, 425, 429})
 # What the next attempt will be refused as well.
@@ -25,6 +27,7 @@ class Sender:
     Args:
         complete: settles events; raises LeaseLost.
         record: takes every attempt's record; must not raise or block.
+        tracing: begins a span for each attempt, if they are traced.
     """
 
     def __init__(
@@ -32,10 +35,12 @@ class Sender:
         deliveries: Deliveries,
         complete: Callable[[Sequence[Lease]], Awaitable[None]],
         record: RecordSink,
+        tracing: Tracing | None = None,
     ) -> None:
         self._deliveries = deliveries
         self._complete = complete
         self._record = record
+        self._tracing = tracing
 
     async def invoke(self, call: Call) -> Completed:
         """Send the request of `call` once, by the grants its function has now.
@@ -43,8 +48,11 @@ class Sender:
         Raises:
             AeroFnError: it could not be tried at all.
         """
+        return await traced(self._tracing, call, self._invoke)
+
+    async def _invoke(self, call: Call, trace: Trace | None) -> Completed:
         started = time.perf_counter()
-        said, outcome, error = await self._send(call)
+        said, outcome, error = await self._send(call, trace)
         if outcome is Outcome.SUCCESS and call.leases:
             try:
                 await self._complete(call.leases)
@@ -58,10 +66,10 @@ class Sender:
         self._record(record)
         return Completed(run, record)
 
-    async def _send(self, call: Call) -> tuple[str, Outcome, GuestError | None]:
+    async def _send(self, call: Call, trace: Trace | None) -> tuple[str, Outcome, GuestError | None]:
         where = self._deliveries.described(call.payload)
         try:
-            status = await self._deliveries.deliver(call.version, call.payload)
+            status = await self._deliveries.deliver(call.version, call.payload, trace)
         except FetchError as error:
             failed = GuestError(f"{where}: {error.message}", error.code, retry=error.code not in _FINAL)
             return f"{where}: {error.code}", Outcome.FUNCTION_ERROR, failed

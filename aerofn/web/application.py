@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
 from aerofn.db.event_list import EventList
 from aerofn.db.functions import Functions
+from aerofn.db.records import Records
 from aerofn.db.secrets import Secrets
 from aerofn.db.triggers import Triggers
 from aerofn.db.webhooks import Webhooks
@@ -20,6 +21,7 @@ from aerofn.web.deploy import Deploy
 from aerofn.web.endpoint import Endpoint
 from aerofn.web.envelope import Envelope
 from aerofn.web.events import ManageEvents
+from aerofn.web.invocations import InvocationRoutes
 from aerofn.web.invoke import METHODS, Invoke
 from aerofn.web.kept import KeptAnswers
 from aerofn.web.manage import Manage
@@ -52,6 +54,7 @@ class Ports:
     ready: Callable[[], Awaitable[Readiness]]
     metrics: Callable[[], tuple[bytes, str]]
     events: EventList
+    records: Records
 
 
 class _Paths:
@@ -99,6 +102,7 @@ def _routes(ports: Ports, tokens: Tokens, kept: KeptAnswers, invoke: Invoke) -> 
     secrets = SecretRoutes(ports.secrets, tokens)
     events = ManageEvents(ports.events, tokens)
     triggers = TriggerRoutes(ports.triggers, tokens)
+    invocations = InvocationRoutes(ports.records, tokens)
     hooks = Hooks(ports.webhooks, ports.secrets, ports.settings)
     probes = Probes(ports.ready, ports.metrics)
     routes = [
@@ -111,6 +115,7 @@ def _routes(ports: Ports, tokens: Tokens, kept: KeptAnswers, invoke: Invoke) -> 
         Route("/manage/v1/functions/{name}/activate", Endpoint(POST=manage.activate)),
         Route("/manage/v1/secrets", Endpoint(GET=secrets.list)),
         Route("/manage/v1/secrets/{secret}", Endpoint(PUT=secrets.set, DELETE=secrets.drop)),
+        Route("/manage/v1/invocations", Endpoint(GET=invocations.list)),
         Route("/manage/v1/events", Endpoint(GET=events.list)),
         Route("/manage/v1/events/{event}", Endpoint(GET=events.show)),
         Route("/manage/v1/events/{event}/replay", Endpoint(POST=events.replay)),

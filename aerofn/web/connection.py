@@ -11,12 +11,14 @@ import httptools
 import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from aerofn.web.crowd import Crowd
 from aerofn.web.envelope import EVERYWHERE
 
 _HEAD_BYTES = 64 * 1024
 _MOST_HEADERS = 256
 _LEAST_BYTES_PER_S = 1024
 _FOREVER = float("inf")
+_WAIT_AND_RETRY = frozenset({429, 503})
 
 
 class Connection(HttpToolsProtocol):
@@ -24,10 +26,12 @@ class Connection(HttpToolsProtocol):
 
     Class attributes, set by `connections()`:
         most: connections at the same time; a further one is told to come back.
+        crowd: counts those of each address.
         patience_s: for a request's head, again for its body, and for reading any of an answer.
     """
 
     most = 2048
+    crowd = Crowd(1024)
     patience_s = 20.0
 
     _in_head = True
@@ -38,12 +42,24 @@ class Connection(HttpToolsProtocol):
     _deadline = _FOREVER
     _unread = 0
     _unread_since = 0.0
+    _counted: str | None = None
 
     def connection_made(self, transport: Any) -> None:  # noqa: D102
         super().connection_made(transport)
         self._deadline = self.loop.time() + self.patience_s
-        if len(self.connections) > self.most:
+        self._counted = self.crowd.enter(self.client[0] if self.client else "")
+        if self._counted is None:
+            self._refuse(
+                429, "rate_limited", "your address has too many connections here", "use fewer at a time"
+            )
+        elif len(self.connections) > self.most:
             self._refuse(503, "busy", "this node has as many connections as it may", "try again shortly")
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: D102
+        super().connection_lost(exc)
+        if self._counted is not None:
+            self.crowd.leave(self._counted)
+            self._counted = None
 
     def data_received(self, data: bytes) -> None:  # noqa: D102
         self._unset_keepalive_if_required()
@@ -117,7 +133,7 @@ class Connection(HttpToolsProtocol):
             body = msgspec.json.encode({"code": code, "message": message, "detail": None, "hint": hint})
             headers = [*EVERYWHERE, (b"content-type", b"application/json"), (b"connection", b"close")]
             headers.append((b"content-length", b"%d" % len(body)))
-            if status == 503:
+            if status in _WAIT_AND_RETRY:
                 headers.append((b"retry-after", b"1"))
             head = b"".join(b"%s: %s\r\n" % header for header in headers)
             line = b"HTTP/1.1 %d %s\r\n" % (status, http.HTTPStatus(status).phrase.encode())
@@ -125,6 +141,6 @@ class Connection(HttpToolsProtocol):
         self.transport.close()
 
 
-def connections(most: int, patience_s: float) -> type[Connection]:
+def connections(most: int, patience_s: float, crowd: Crowd) -> type[Connection]:
     """Connections with these bounds."""
-    return type("Connection", (Connection,), {"most": most, "patience_s": patience_s})
+    return type("Connection", (Connection,), {"most": most, "patience_s": patience_s, "crowd": crowd})

@@ -40,16 +40,16 @@ LEFT JOIN pg_namespace n ON n.oid = c.relnamespace;
 CREATE OR REPLACE VIEW aerofn.events AS
 SELECT e.id, f.name AS function, t.name AS "trigger", e.source, e.state, e.priority, e.attempt,
        e.max_attempts, e.depth, e.run_at, e.created_at, e.lease_until, e.node, e.role, e.claims,
-       e.operation, e.record, e.old_record, e.payload, e.dedup_key, e.errors
+       e.operation, e.record, e.old_record, e.payload, e.dedup_key, e.errors, e.traceparent
 FROM (
   SELECT p.id, p.function_id, p.trigger_id, p.source, p.state::text AS state, p.priority, p.attempt, p.max_attempts,
          p.depth, p.run_at, p.created_at, p.lease_until, p.leased_by AS node, p.role, p.claims, p.operation, p.record,
-         p.old_record, p.payload, p.dedup_key, p.errors
+         p.old_record, p.payload, p.dedup_key, p.errors, p.traceparent
   FROM aerofn_internal.events p
   UNION ALL
   SELECT d.id, d.function_id, d.trigger_id, d.source, 'done', d.priority, d.attempt, d.max_attempts, d.depth, d.run_at,
          d.created_at, NULL, d.node, d.role, d.claims, d.operation, d.record, d.old_record, d.payload, d.dedup_key,
-         d.errors
+         d.errors, d.traceparent
   FROM aerofn_internal.done_events d) e
 LEFT JOIN aerofn_internal.functions f ON f.id = e.function_id
 LEFT JOIN aerofn_internal.triggers t ON t.id = e.trigger_id;

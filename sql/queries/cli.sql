@@ -1,14 +1,5 @@
 -- What the command line asks (aerofn/cli), as the user of DATABASE_URL: a member of aerofn_admin.
 
-
--- name: invocations
--- $1 function or null, $2 status or null, $3 most rows
-SELECT id::text AS id, "timestamp", function, version, "trigger", event_id, attempt, status, duration_ms, cpu_ms,
-       memory_peak_mb, queries, host_calls, bytes_in, bytes_out, role, user_id, error ->> 'message' AS reason, error, logs
-FROM aerofn.invocations
-WHERE ($1::text IS NULL OR function = $1) AND ($2::text IS NULL OR status = $2)
-ORDER BY "timestamp" DESC LIMIT $3
-
 -- name: register
 -- $1 name, $2 component, $3 timeout, $4 memory, $5 env, $6 hosts, $7 roles, $8 run_as, $9 activate, $10 cap,
 -- $11 rate

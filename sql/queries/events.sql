@@ -53,7 +53,7 @@ WITH RECURSIVE found (priority) AS (
     $1::int, $2::int - (SELECT count(*) FROM taken WHERE state = 'running')::int, $3::float8)
 )
 SELECT e.id, f.name AS function, e.source, t.name AS trigger_name, e.role, e.claims::text AS claims, e.attempt,
-       e.max_attempts, e.token, e.depth, e.created_at, e.priority,
+       e.max_attempts, e.token, e.depth, e.created_at, e.priority, e.traceparent,
        CASE WHEN NOT e.held THEN extract(epoch FROM e.run_at)::float8 END AS due,
        coalesce(t.batch_size, 1) AS batch_size,
        CASE e.source

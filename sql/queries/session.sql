@@ -4,6 +4,10 @@
 -- name: begin
 BEGIN; SELECT aerofn_auth.begin_invocation({doc}, {depth}, {postgrest_claims})
 
+-- name: trace
+-- What this invocation's writes cause belongs to its trace.
+SET LOCAL aerofn.traceparent = '{traceparent}'
+
 -- name: impatience
 -- In a transaction that several events share, none may keep the others waiting (milliseconds).
 SET LOCAL lock_timeout = {lock}; SET LOCAL statement_timeout = {statement}

@@ -189,6 +189,7 @@ class Web:
             self._ready,
             lambda: metrics,
             None,
+            None,
         )  # type: ignore[arg-type]
         return create(ports, self._lifespan)
 

@@ -18,6 +18,7 @@ from aerofn.bridge.egress.grants import Grants
 from aerofn.bridge.egress.outlet import Outlet, Outlets
 from aerofn.bridge.egress.request import Request, Sent, url_of
 from aerofn.errors import FetchError
+from aerofn.tracing import HEADER, Trace
 
 T = TypeVar("T")
 # What is made of the last response: it, the request it answers, and whether that followed a redirect.
@@ -27,6 +28,8 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 # Only for the origin they were meant for.
 _CREDENTIALS = ("authorization", "cookie")
 
+# Those that telemetry has names for.
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
 # The first that fits.
 _REASONS: list[tuple[type[Exception], str, str]] = [
     (AddressRefused, "egress_denied", "its address is not one that functions may reach"),
@@ -76,22 +79,28 @@ class Egress:
         return self._caps.bytes
 
     async def fetch(
-        self, function: int, grants: Grants, sent: Sent, together: body.Budget | None = None
+        self,
+        function: int,
+        grants: Grants,
+        sent: Sent,
+        together: body.Budget | None = None,
+        trace: Trace | None = None,
     ) -> Answer:
         """Send a request of `function`, follow redirects, read the answer.
 
         Args:
             together: what this answer and others may have; by default it is alone.
+            trace: of whom the request is a part; the receiver is told.
 
         Raises:
             FetchError: it was refused, or failed; the code says which.
         """
         together = together or body.Budget(self._caps.bytes)
-        return await self._send(function, grants, sent, partial(self._answer, together))
+        return await self._send(function, grants, sent, partial(self._answer, together), trace)
 
-    async def status(self, function: int, grants: Grants, sent: Sent) -> int:
+    async def status(self, function: int, grants: Grants, sent: Sent, trace: Trace | None = None) -> int:
         """The same, of the answer the status only; raises as `fetch`."""
-        return await self._send(function, grants, sent, _status)
+        return await self._send(function, grants, sent, _status, trace)
 
     def checked(self, grants: Grants, sent: Sent) -> Request:
         """The request that `sent` is, if the function may send it.
@@ -107,8 +116,29 @@ class Egress:
         """Close all connections."""
         await self._outlets.close()
 
-    async def _send(self, function: int, grants: Grants, sent: Sent, take: Take[T]) -> T:
+    async def _send(self, function: int, grants: Grants, sent: Sent, take: Take[T], trace: Trace | None) -> T:
         request = self.checked(grants, sent)
+        if trace is None:
+            return await self._ask(function, grants, sent, request, take)
+        span = _begun(trace, grants, request)
+        status, failed = 0, "cancelled"
+
+        async def noting(response: aiohttp.ClientResponse, last: Request, redirected: bool) -> T:
+            nonlocal status
+            status = response.status
+            return await take(response, last, redirected)
+
+        try:
+            taken = await self._ask(function, grants, sent, request, noting)
+            failed = str(status) if status >= 400 else ""
+            return taken
+        except FetchError as error:
+            failed = error.code
+            raise
+        finally:
+            span.end(failed or None, **({"http__response__status_code": status} if status else {}))
+
+    async def _ask(self, function: int, grants: Grants, sent: Sent, request: Request, take: Take[T]) -> T:
         seconds = self._caps.seconds
         if sent.timeout_ms is not None:
             seconds = min(seconds, max(0.0, sent.timeout_ms / 1000))
@@ -145,6 +175,16 @@ class Egress:
             url=str(request.url),
             redirected=redirected,
         )
+
+
+def _begun(trace: Trace, grants: Grants, request: Request) -> Trace:
+    """The request's own span, whose name the receiver is told. Nothing that the function chose freely is in it."""
+    grant = grants.covering(request.url)
+    method = request.method if request.method in _METHODS else "_OTHER"
+    span = trace.request(method, grant.text if grant else "", request.url.port or 0)
+    _without(request.headers, HEADER, "tracestate")
+    request.headers[HEADER] = span.traceparent
+    return span
 
 
 async def _status(response: aiohttp.ClientResponse, _request: Request, _redirected: bool) -> int:

@@ -26,6 +26,11 @@ class Grant(NamedTuple):
         host = host.strip("[]").removesuffix(".").lower()
         return cls(host.removeprefix("*"), int(port) if port else None)
 
+    @property
+    def text(self) -> str:
+        """The host as it was granted."""
+        return f"*{self.host}" if self.host[:1] in {"", "."} else self.host
+
     def covers(self, host: str, port: int) -> bool:
         """Whether it is for this host, in lower case and without a last dot, and this port."""
         if port not in _USUAL_PORTS if self.port is None else port != self.port:
@@ -41,5 +46,11 @@ class Grants:
 
     def cover(self, url: URL) -> bool:
         """Whether the function may ask this URL's host, on its port."""
+        return self.covering(url) is not None
+
+    def covering(self, url: URL) -> Grant | None:
+        """The first grant for this URL's host and port."""
         host = (url.raw_host or "").removesuffix(".").lower()
-        return bool(host) and any(grant.covers(host, url.port or 0) for grant in self._grants)
+        if not host:
+            return None
+        return next((grant for grant in self._grants if grant.covers(host, url.port or 0)), None)

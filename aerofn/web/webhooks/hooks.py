@@ -15,6 +15,7 @@ from aerofn.db.webhooks import Received, Webhook, Webhooks
 from aerofn.dispatch.admission import Admission
 from aerofn.errors import InvalidSignature, NotFound, NotReady
 from aerofn.settings import Settings
+from aerofn.tracing import HEADER
 from aerofn.web.answer import Answer, json_answer
 from aerofn.web.client import headers_of, read_body
 from aerofn.web.operation import ANYTHING, operation
@@ -96,10 +97,12 @@ class Hooks:
         sender_id = _fitting(scheme.sender_id(headers, body))
         for name in scheme.withheld:
             headers.pop(name, None)
+        traceparent = headers.get(HEADER)
         stored = msgspec.json.encode(http_request(request.scope, headers, body)).decode()
         await self._admission.enter(webhook.name)
         try:
-            return _answer(webhook, await self._webhooks.receive(webhook, sender_id, stored))
+            received = await self._webhooks.receive(webhook, sender_id, stored, traceparent)
+            return _answer(webhook, received)
         finally:
             self._admission.leave(webhook.name)
 

@@ -1,0 +1,56 @@
+"""`/manage/v1/invocations`: what ran. For the admin role."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+from starlette.requests import Request
+
+from aerofn.db.records import ListedRecord, Records
+from aerofn.errors import InvalidRequest
+from aerofn.model import Outcome
+from aerofn.web.answer import Answer, json_answer
+from aerofn.web.auth import Tokens
+from aerofn.web.events import Text
+from aerofn.web.operation import operation
+from aerofn.web.query import query_of
+
+_FILTER_HINT = "status is an outcome; since is a time with its offset, as ISO 8601; order is newest or oldest"
+
+
+class RecordFilter(msgspec.Struct, forbid_unknown_fields=True):
+    """Which records to list."""
+
+    function: Text | None = None
+    status: Outcome | None = None
+    since: Annotated[datetime, Meta(tz=True)] | None = None
+    order: Literal["newest", "oldest"] = "newest"
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
+
+
+class InvocationRoutes:
+    """Invocation records over HTTP. Raises InvalidToken or NotAllowed if the caller may not see them."""
+
+    def __init__(self, records: Records, tokens: Tokens) -> None:
+        self._records = records
+        self._tokens = tokens
+
+    @operation(
+        "List invocations", answers={200: list[ListedRecord]}, query=RecordFilter, errors=[InvalidRequest]
+    )
+    async def list(self, request: Request) -> Answer:
+        """Records with their logs; `?function=&status=&since=&order=&limit=`.
+
+        To follow what runs, ask for the oldest since a little before the last one seen: nodes write their records
+        within a moment, and not in the order of their times.
+
+        Raises:
+            InvalidRequest: a parameter that there is not, or that cannot be right.
+        """
+        await self._tokens.admin(request.scope)
+        chosen = query_of(request, RecordFilter, _FILTER_HINT)
+        records = await self._records.some(
+            chosen.function, chosen.status, chosen.since, chosen.limit, oldest=chosen.order == "oldest"
+        )
+        return json_answer(records)
