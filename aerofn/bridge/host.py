@@ -15,6 +15,7 @@ from aerofn.bridge.outgoing import Outgoing
 from aerofn.bridge.redaction import Redactor
 from aerofn.bridge.session import Reply, Session
 from aerofn.bridge.shared import SharedSession
+from aerofn.bridge.traced import TracedSession
 from aerofn.db.events import Lease
 from aerofn.db.results import Kept
 from aerofn.db.secrets import Secrets
@@ -163,8 +164,8 @@ class Bridge:
             HostError: the caller's role is not exposed on this node, or a secret cannot be opened here.
             DatabaseUnavailable: its secrets cannot be read.
         """
-        session = Session(self._door(caller), caller, version.function, depth)
-        session.traceparent = None if trace is None else trace.traceparent
+        given = (self._door(caller), caller, version.function, depth)
+        session = Session(*given) if trace is None else TracedSession(*given, trace.traceparent)
         return await self._host(version, session, trace)
 
     def shared(self, version: Version, caller: Caller, depth: int) -> SharedSession:

@@ -15,6 +15,7 @@ import structlog
 from aerofn import sql
 from aerofn.bridge.door import Door
 from aerofn.bridge.session import Deferred, Reply, Session
+from aerofn.bridge.traced import tracing
 from aerofn.bridge.verdict import Verdict
 from aerofn.db.events import Lease
 from aerofn.db.results import Kept

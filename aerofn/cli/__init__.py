@@ -11,7 +11,7 @@ def main() -> None:
     from aerofn.errors import AeroFnError  # noqa: PLC0415
 
     try:
-        app()
+        app(prog_name="aerofn")
     except AeroFnError as error:
         print_error(error)
         sys.exit(exit_code(error))

@@ -22,6 +22,10 @@ class Crowd:
         self._trusted = [network for text in trusted if (network := _network(text)) is not None]
         self._taken: Counter[str] = Counter()
 
+    def __len__(self) -> int:
+        """Addresses that have connections."""
+        return len(self._taken)
+
     def enter(self, address: str) -> str | None:
         """Count a connection; under which name, to leave with, or None if its address has too many."""
         where = self._place(address)

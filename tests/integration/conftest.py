@@ -21,6 +21,7 @@ from aerofn.db import pool
 from aerofn.dispatch.invoker import Completed
 from aerofn.dispatch.requests import HttpRequest
 from aerofn.model import Caller, Record
+from aerofn.tracing import Tracing
 from tests.conftest import Database
 
 from .session_kit import SCHEMA
@@ -68,10 +69,20 @@ class Node(Service):
 @pytest.fixture(scope="session")
 def probe(tmp_path_factory) -> bytes:
     """The component of tests/components/probe.js."""
+    return _built("probe", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def fetcher(tmp_path_factory) -> bytes:
+    """The component of tests/components/fetcher.js."""
+    return _built("fetcher", tmp_path_factory)
+
+
+def _built(name: str, tmp_path_factory: Any) -> bytes:
     if shutil.which("node") is None:
         pytest.skip("building JavaScript needs Node")
-    output = tmp_path_factory.mktemp("probe") / "probe.wasm"
-    build(ROOT / "tests" / "components" / "probe.js", output)
+    output = tmp_path_factory.mktemp(name) / f"{name}.wasm"
+    build(ROOT / "tests" / "components" / f"{name}.js", output)
     return output.read_bytes()
 
 
@@ -92,10 +103,11 @@ def node_on(tmp_path_factory):
         database: Database,
         env: dict[str, str] | None = None,
         records: Records | None = None,
+        traces: Tracing | None = None,
         **overrides: Any,
     ) -> AsyncIterator[Node]:
         overrides = {"cache_dir": cache, "records_to_stdout": False, "shutdown_grace_s": 2, **overrides}
-        node = Node(database.settings(**overrides), records or Records(), env=env or {})
+        node = Node(database.settings(**overrides), records or Records(), env=env or {}, tracing=traces)
         await node.start()
         try:
             yield node

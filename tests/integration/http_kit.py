@@ -36,11 +36,11 @@ async def served(node):
 
 
 @asynccontextmanager
-async def lasting(database, tmp_path_factory, **settings):
+async def lasting(database, tmp_path_factory, traces=None, **settings):
     """A node for the tests of a whole module, on a database of theirs."""
     cache = tmp_path_factory.getbasetemp() / "compiled"
     given = {"cache_dir": cache, "records_to_stdout": False, "jwt_secret": SECRET, "port": 0, **settings}
-    node = Node(database.settings(**given), Records(), env={})
+    node = Node(database.settings(**given), Records(), env={}, tracing=traces)
     await node.start()
     try:
         yield node

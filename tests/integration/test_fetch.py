@@ -2,27 +2,14 @@
 
 import asyncio
 import json
-import shutil
-from pathlib import Path
 
 import pytest
 
-from aerofn.build import build
 from aerofn.model import Caller, Outcome
 from tests.egress.far_side import far_side
 
-COMPONENT = Path(__file__).parents[1] / "components" / "fetcher.js"
 KEY = "the key that opens secrets in these tests"
 ALICE = Caller("authenticated", {"sub": "alice", "role": "authenticated"})
-
-
-@pytest.fixture(scope="session")
-def fetcher(tmp_path_factory) -> bytes:
-    if shutil.which("node") is None:
-        pytest.skip("building JavaScript needs Node")
-    output = tmp_path_factory.mktemp("fetcher") / "fetcher.wasm"
-    build(COMPONENT, output)
-    return output.read_bytes()
 
 
 @pytest.fixture

@@ -224,3 +224,20 @@ async def test_an_answer_that_nobody_reads_is_given_up(connect, probe):
         async with asyncio.timeout(30):  # its buffer is full, and this reader's too: until the server lets go
             while any(c.raddr == ours for c in psutil.Process().net_connections("tcp")):
                 await asyncio.sleep(0.05)
+
+
+async def test_an_address_with_too_many_connections_is_told_so(database, tmp_path_factory):
+    async with (
+        lasting(database, tmp_path_factory, max_connections_per_address=3) as node,
+        served(node) as client,
+    ):
+        connect = Place(client)
+        async with connect() as first, connect(), connect():
+            async with connect() as fourth:
+                status, body = await fourth.answer()
+                assert (status, body["code"]) == (429, "rate_limited")
+                await fourth.closed()
+            first.writer.close()
+            async with asyncio.timeout(30):
+                while (await client.get("/healthz")).status_code != 200:
+                    pass

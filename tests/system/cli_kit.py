@@ -38,10 +38,12 @@ def environment(**more: str) -> dict[str, str]:
     return {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "PYTHONPATH": str(ROOT), **more}
 
 
-async def start(*arguments: str, **variables: str) -> asyncio.subprocess.Process:
+async def start(
+    *arguments: str, stderr: int = asyncio.subprocess.PIPE, **variables: str
+) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         sys.executable, "-m", "aerofn", *arguments, env=environment(**variables),
-        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=stderr,
     )  # fmt: skip
 
 

@@ -1,13 +1,14 @@
 """The commands for functions and events, as people and programs call them, against a running service."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
 from tests.conftest import _lent
 
-from .cli_kit import LONGEST_S, WASM, Shop, aerofn, serving
+from .cli_kit import LONGEST_S, WASM, Shop, aerofn, serving, start
 
 SHOP = """
     CREATE TABLE products (id int PRIMARY KEY, name text, stock int NOT NULL);
@@ -142,3 +143,78 @@ async def test_replay_and_discard(shop):
         assert unknown.code == 1
         assert "event 999999999" in unknown.err
         assert "hint: SELECT id, state FROM aerofn.events lists them" in unknown.err
+
+
+async def test_every_list_and_decision_works_over_http(shop, dead):
+    for command in (
+        "functions",
+        "triggers",
+        "events",
+        "invocations",
+        "secrets list",
+        "functions versions shop",
+    ):
+        there, here = await asyncio.gather(shop.remote(*command.split()), shop(*command.split()))
+        assert (there.code, there.err) == (here.code, here.err), command
+        if command not in ("invocations", "events"):  # which go on meanwhile
+            assert there.out == here.out, command
+    conn = await shop.database.connect()
+    event = await conn.fetchval("SELECT aerofn.invoke('shop', '{}', run_at => now() + interval '1 day')")
+    assert (await shop.remote("discard", str(event))).out == f"event {event} is given up\n"
+    shown = await shop.remote("event", str(event), "--json")
+    assert (shown.json["state"], shown.json["payload"]) == ("cancelled", {})
+    assert (await shop.remote("replay", str(event))).out == f"event {event} will run again\n"
+    made = await shop.remote(
+        "triggers", "schedule", "shop", "0 8 1 1 *", "--name", "yearly", "--payload", "[1]"
+    )
+    assert (made.code, made.out) == (0, "yearly is made\n"), made.err
+    assert len((await shop.remote("triggers", "next", "yearly", "--count", "2")).out.split()) == 2
+    assert (await shop.remote("triggers", "disable", "yearly")).out == "yearly is disabled\n"
+    assert (await shop.remote("triggers", "drop", "yearly")).out == "yearly is gone\n"
+    gone = await shop.remote("triggers", "drop", "yearly")
+    assert (gone.code, "there is no trigger" in gone.err) == (1, True)
+    unknown = await shop.remote("event", "999999999")
+    assert (unknown.code, "there is no event 999999999" in unknown.err) == (1, True)
+    stranger = await shop.remote("events", role="authenticated")
+    assert (stranger.code, "service_role" in stranger.err) == (1, True)
+
+
+async def test_one_event_with_the_errors_of_its_attempts(shop, dead):
+    said = await shop("event", str(dead))
+    assert said.code == 0, said.err
+    assert '"quantity": 1000' in said.out
+    assert "attempt 1 at " in said.out
+    assert "wants 1000 × Teapot" in said.out
+
+
+async def test_all_dead_events_of_a_trigger_run_again(shop, dead):
+    both = await shop("replay", "1", "--all-of", "shop_on_orders")
+    assert both.code == 2
+    said = await shop("replay", "--all-of", "shop_on_orders")
+    assert (said.code, said.out) == (0, "1 dead events of shop_on_orders will run again\n")
+    async with asyncio.timeout(LONGEST_S):
+        while not (await shop("events", "--state", "dead", "--json")).json:
+            pass
+    assert (await shop.remote("replay", "--all-of", "nothing")).code == 1
+
+
+async def test_a_backfill_shows_how_far_it_is(shop):
+    conn = await shop.database.connect()
+    await conn.execute(
+        """CREATE TABLE old (id int PRIMARY KEY); INSERT INTO old SELECT generate_series(1, 30);
+        SELECT aerofn.create_row_trigger('shop', 'old', '{INSERT}', run_as => 'service_role', max_attempts => 1)"""
+    )
+    wrong = await shop("backfill", "shop_on_old", "--where", "no_such_column > 1")
+    assert (wrong.code, "no_such_column" in wrong.err) == (1, True)
+    said = await shop("backfill", "shop_on_old", "--chunk", "10", "--where", "id > 5")
+    assert (said.code, said.out) == (0, "25 rows of shop_on_old have their events\n"), said.err
+    ours, theirs = os.openpty()
+    arguments = ("backfill", "shop_on_old", "--database-url", shop.database.url)
+    child = await start(*arguments, stderr=theirs, TERM="xterm")
+    out, _ = await asyncio.wait_for(child.communicate(), LONGEST_S)
+    os.close(theirs)
+    bar = os.read(ours, 65536).decode()
+    os.close(ours)
+    assert (child.returncode, out) == (0, b"30 rows of shop_on_old have their events\n")
+    assert "backfilling shop_on_old" in bar
+    assert "30/30" in bar
