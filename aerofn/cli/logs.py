@@ -83,7 +83,7 @@ async def _some(
 ) -> list[Row]:
     query = {
         **wanted._asdict(),
-        "since": since and since.isoformat(),
+        "since": since and int(since.timestamp() * 1000),
         "order": "oldest" if oldest else "newest",
         "limit": limit,
     }

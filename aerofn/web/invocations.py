@@ -1,6 +1,6 @@
 """`/manage/v1/invocations`: what ran. For the admin role."""
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 
 import msgspec
@@ -16,7 +16,11 @@ from aerofn.web.events import Text
 from aerofn.web.operation import operation
 from aerofn.web.query import query_of
 
-_FILTER_HINT = "status is an outcome; since is a time with its offset, as ISO 8601; order is newest or oldest"
+_FILTER_HINT = "status is an outcome; since is in milliseconds since 1970; order is newest or oldest"
+
+
+_1970 = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST_MS = 253_402_300_799_999  # of the year 9999
 
 
 class RecordFilter(msgspec.Struct, forbid_unknown_fields=True):
@@ -24,7 +28,7 @@ class RecordFilter(msgspec.Struct, forbid_unknown_fields=True):
 
     function: Text | None = None
     status: Outcome | None = None
-    since: Annotated[datetime, Meta(tz=True)] | None = None
+    since: Annotated[int, Meta(ge=0, le=_LATEST_MS)] | None = None
     order: Literal["newest", "oldest"] = "newest"
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100
 
@@ -50,7 +54,8 @@ class InvocationRoutes:
         """
         await self._tokens.admin(request.scope)
         chosen = query_of(request, RecordFilter, _FILTER_HINT)
+        since = None if chosen.since is None else _1970 + timedelta(milliseconds=chosen.since)
         records = await self._records.some(
-            chosen.function, chosen.status, chosen.since, chosen.limit, oldest=chosen.order == "oldest"
+            chosen.function, chosen.status, since, chosen.limit, oldest=chosen.order == "oldest"
         )
         return json_answer(records)
