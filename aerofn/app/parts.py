@@ -13,7 +13,9 @@ from aerofn.bridge.host import Bridge, Most
 from aerofn.db.database import Database
 from aerofn.db.event_list import EventList
 from aerofn.db.events import Events
+from aerofn.db.figures import Figures
 from aerofn.db.functions import Functions
+from aerofn.db.invocation_list import InvocationList
 from aerofn.db.invocations import Invocations
 from aerofn.db.listener import Listener
 from aerofn.db.logins import Logins
@@ -38,6 +40,7 @@ from aerofn.model import Limits, Record
 from aerofn.runtime import Runtime, RuntimeConfig
 from aerofn.settings import Settings
 from aerofn.tracing import Tracing
+from aerofn.web.dashboard.desk import Desk
 
 
 @dataclass(frozen=True)
@@ -48,12 +51,14 @@ class Given:
         env: what functions may be granted of the environment.
         record: told of every invocation's record.
         fetched: told of every HTTP request's function and end.
+        dashboard_pool: None where there is no dashboard.
         registry_hint: called when the registry may have changed.
         tracing: begins the spans of invocations, if they are traced.
     """
 
     settings: Settings
     service_pool: Pool
+    dashboard_pool: Pool | None
     role_pools: dict[str, RolePool]
     logins: Logins
     guard: Guard
@@ -71,7 +76,7 @@ class Parts:
         settings, database = given.settings, Database(given.service_pool)
         self.database = database
         self.runtime = Runtime(_runtime_config(settings))
-        self.functions = Functions(database, Limits(settings.timeout_ms, settings.memory_mb))
+        self.functions = Functions(database, _limits(settings))
         self.secrets = Secrets(database, settings.secret_keys, lambda: self.functions.revision)
         self.events = Events(database)
         self.event_list = EventList(database)
@@ -92,6 +97,7 @@ class Parts:
             record=given.record,
             tracing=given.tracing,
         )
+        self.desk = None if given.dashboard_pool is None else _desk(Database(given.dashboard_pool), settings)
         admission = Admission(settings.max_invocations, settings.max_per_function, settings.max_waiting)
         self.requests = Requests(self.functions, self.invoker, admission, settings.rate_limit)
         self.kept = KeptRequests(self.requests, self.results, self._node)
@@ -126,6 +132,20 @@ def _bridge(given: Given, secrets: Secrets, egress: Egress) -> Bridge:
     }
     most = Most(settings.max_log_lines, settings.max_fetches)
     return Bridge(doors, given.env, secrets, egress, most, fetched=given.fetched)
+
+
+def _desk(database: Database, settings: Settings) -> Desk:
+    return Desk(
+        Functions(database, _limits(settings)),
+        Triggers(database),
+        EventList(database),
+        InvocationList(database),
+        Figures(database),
+    )
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(settings.timeout_ms, settings.memory_mb)
 
 
 def _egress_caps(settings: Settings) -> EgressCaps:

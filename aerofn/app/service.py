@@ -76,6 +76,9 @@ class Service:
         known = await pool.known_logins(self.settings)
         self._pools = pool.open_role_pools(self.settings, known)
         self._service_pool = await pool.open_service_pool(self.settings, known)
+        self._dashboard_pool = (
+            await pool.open_dashboard_pool(self.settings, known) if self.settings.dashboard else None
+        )
         self.parts = self._make_parts(known)
         self._watch_pools()
         try:
@@ -93,7 +96,10 @@ class Service:
         await self.parts.runtime.close()
         await self.parts.egress.close()
         await self._guard.close()
-        await pool.close(self._service_pool, *self._pools.values())
+        if self.parts.desk is not None:
+            await self.parts.desk.glances.close()
+        looking = [] if self._dashboard_pool is None else [self._dashboard_pool]
+        await pool.close(self._service_pool, *looking, *self._pools.values())
         if self._tracing is not None:
             await asyncio.to_thread(self._tracing.close)
         if self._lines is not None:
@@ -126,6 +132,7 @@ class Service:
             metrics=self.metrics.exposition,
             events=self.parts.event_list,
             records=self.parts.records,
+            desk=self.parts.desk,
         )
         return create(ports, _nothing_to_do)
 
@@ -147,6 +154,7 @@ class Service:
             Given(
                 settings=self.settings,
                 service_pool=self._service_pool,
+                dashboard_pool=self._dashboard_pool,
                 role_pools=self._pools,
                 logins=known,
                 guard=self._guard,
@@ -162,6 +170,8 @@ class Service:
         for name, role_pool in self._pools.items():
             self.metrics.pool_in_use(name, _in_use(role_pool))
         self.metrics.pool_in_use("service", _in_use(self._service_pool))
+        if self._dashboard_pool is not None:
+            self.metrics.pool_in_use("dashboard", _in_use(self._dashboard_pool))
 
     async def _start_background(self) -> None:
         start, parts = self._background.start, self.parts

@@ -45,6 +45,29 @@ class ShownEvent(ListedEvent):
     dedup_key: str | None
 
 
+class EventLine(msgspec.Struct, frozen=True):
+    """An event in a list for people; of its last attempt's error the beginning."""
+
+    id: int
+    function: str | None
+    trigger: str | None
+    source: str
+    state: str
+    attempt: int
+    max_attempts: int
+    run_at: datetime
+    created_at: datetime
+    reason: str | None
+
+
+class DeadOfTrigger(msgspec.Struct, frozen=True):
+    """How many dead events a trigger has."""
+
+    trigger: str
+    function: str | None
+    dead: int
+
+
 class EventList:
     """Lists events and decides over them; every method may also raise DatabaseUnavailable."""
 
@@ -77,6 +100,18 @@ class EventList:
             )
         return ShownEvent(**_fields(row))
 
+    async def waiting(self, before: int, limit: int) -> list[EventLine]:
+        """Up to `limit` pending and running events with an id lower than `before`, newest first."""
+        return [EventLine(**row) for row in await self._database.fetch(_Q.waiting, before, limit)]
+
+    async def dead(self, trigger: str | None, before: int, limit: int) -> list[EventLine]:
+        """The same for dead ones, of a trigger or of all."""
+        return [EventLine(**row) for row in await self._database.fetch(_Q.dead, trigger, before, limit)]
+
+    async def dead_by_trigger(self, limit: int) -> list[DeadOfTrigger]:
+        """The triggers with the most dead events."""
+        return [DeadOfTrigger(**row) for row in await self._database.fetch(_Q.dead_by_trigger, limit)]
+
     async def replay(self, event: int) -> None:
         """Give a dead or cancelled event its attempts back.
 
@@ -100,6 +135,14 @@ class EventList:
             NotFound: there is no such trigger.
         """
         return int(await self._database.call(_Q.replay_all, trigger))
+
+    async def discard_all(self, trigger: str) -> int:
+        """Give up all dead events of a trigger; answers how many there were.
+
+        Raises:
+            NotFound: there is no such trigger.
+        """
+        return int(await self._database.call(_Q.discard_all, trigger))
 
 
 def _fields(row: Any) -> dict[str, Any]:

@@ -201,6 +201,21 @@ class Functions:
         """Every function, by name."""
         return [ListedFunction(**row) for row in await self._database.fetch(_Q.all)]
 
+    async def some(self, after: str, limit: int) -> list[ListedFunction]:
+        """Up to `limit` functions by name, those after the name `after`."""
+        return [ListedFunction(**row) for row in await self._database.fetch(_Q.some, after, limit)]
+
+    async def one(self, name: str) -> ListedFunction:
+        """One function.
+
+        Raises:
+            NotFound: there is none of that name.
+        """
+        row = await self._database.fetchrow(_Q.one, name)
+        if row is None:
+            raise _not_found(name)
+        return ListedFunction(**row)
+
     async def drop(self, name: str) -> None:
         """Remove a function.
 
@@ -217,14 +232,16 @@ class Functions:
         """
         await self._database.call(_Q.activate, name, version)
 
-    async def versions(self, name: str) -> list[ListedVersion]:
-        """A function's versions, newest first.
+    async def versions(
+        self, name: str, before: int | None = None, limit: int | None = None
+    ) -> list[ListedVersion]:
+        """A function's versions, newest first; `before`: with a lower number, for the next page.
 
         Raises:
             NotFound: there is no such function.
         """
-        rows = await self._database.fetch(_Q.versions, name)
-        if not rows:
+        rows = await self._database.fetch(_Q.versions, name, before, limit)
+        if not rows and before is None:
             raise _not_found(name)
         return [ListedVersion(**row) for row in rows]
 

@@ -31,6 +31,9 @@ FIXED = {
     "client_connection_check_interval": "2000",
 }
 
+_DASHBOARD = {"application_name": "aerofn dashboard", "statement_timeout": "30000"}
+_DASHBOARD_CONNECTIONS = 2
+
 # What asyncpg raises on a connection that broke. InternalClientError: PostgreSQL has said that it ends it, but the
 # socket is still open.
 BROKEN = (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError)
@@ -101,7 +104,19 @@ async def connect_otherwise(settings: Settings, known: Logins) -> Connection:
 
 async def open_service_pool(settings: Settings, known: Logins) -> Pool:
     """The pool for leasing, settling, the registry and records; past a pooler, for its prepared statements."""
+    return await _service_pool(
+        settings, known, (1, settings.service_pool_size), {"application_name": "aerofn service"}
+    )
 
+
+async def open_dashboard_pool(settings: Settings, known: Logins) -> Pool:
+    """The pool of those who look: small, opened when somebody does, and no statement takes long."""
+    return await _service_pool(settings, known, (0, _DASHBOARD_CONNECTIONS), _DASHBOARD)
+
+
+async def _service_pool(
+    settings: Settings, known: Logins, size: tuple[int, int], parameters: dict[str, str]
+) -> Pool:
     async def connect(*where: Any, **options: Any) -> Connection:
         return await known.connected(
             SERVICE,
@@ -112,12 +127,12 @@ async def open_service_pool(settings: Settings, known: Logins) -> Pool:
         return await asyncpg.create_pool(
             _direct(settings),
             connect=connect,
-            min_size=1,
-            max_size=settings.service_pool_size,
+            min_size=size[0],
+            max_size=size[1],
             max_inactive_connection_lifetime=300,
             timeout=10,
             reset=_as_it_is,
-            server_settings={"application_name": "aerofn service"},
+            server_settings=parameters,
         )
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise unavailable(error) from error

@@ -112,6 +112,20 @@ class Triggers:
                 return trigger
         raise NotFound(f"there is no trigger {name!r}", hint="aerofn triggers lists them")
 
+    async def some(self, kind: str, after: str, limit: int) -> list[tuple[ListedTrigger, Times | None]]:
+        """Up to `limit` triggers of a kind by name, those after `after`; of schedules what times are computed from."""
+        listed = []
+        for row in await self._database.fetch(_Q.some, kind, after, limit):
+            fields = dict(row)
+            lists, either_day = fields.pop("fields"), fields.pop("either_day")
+            times = None if lists is None else Times(lists, either_day, fields["timezone"])
+            listed.append((_listed(fields), times))
+        return listed
+
+    async def of_function(self, function: str, limit: int) -> list[ListedTrigger]:
+        """Up to `limit` triggers that start a function, by name."""
+        return [_listed(row) for row in await self._database.fetch(_Q.of_function, function, limit)]
+
     async def times(self, name: str) -> Times | None:
         """What a schedule's times are computed from; None for other triggers."""
         row = await self._database.fetchrow(_Q.times, name)

@@ -17,6 +17,8 @@ from aerofn.dispatch.kept import KeptRequests
 from aerofn.dispatch.requests import Requests
 from aerofn.settings import Settings
 from aerofn.web.auth import Tokens
+from aerofn.web.dashboard.application import Dashboard, is_dashboards
+from aerofn.web.dashboard.desk import Desk
 from aerofn.web.deploy import Deploy
 from aerofn.web.endpoint import Endpoint
 from aerofn.web.envelope import Envelope
@@ -42,6 +44,7 @@ class Ports:
     Args:
         ready: whether the node can take work.
         metrics: body and content type.
+        desk: None where there is no dashboard.
     """
 
     settings: Settings
@@ -55,6 +58,7 @@ class Ports:
     metrics: Callable[[], tuple[bytes, str]]
     events: EventList
     records: Records
+    desk: Desk | None
 
 
 class _Paths:
@@ -76,13 +80,27 @@ class _Paths:
         await self._router(scope, receive, send)
 
 
+class _Halves:
+    """The pages for people, who have a cookie, apart from the API, which trusts none and answers every origin."""
+
+    def __init__(self, dashboard: Dashboard, envelope: Envelope) -> None:
+        self._dashboard = dashboard
+        self._envelope = envelope
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        pages = scope["type"] == "http" and is_dashboards(scope["path"])
+        await (self._dashboard if pages else self._envelope)(scope, receive, send)
+
+
 class _Application(Starlette):
     """Starlette with one layer around the routes instead of its own, which cost more and answer in plain text."""
 
     invoke: Invoke
+    dashboard: Dashboard | None = None
 
     def build_middleware_stack(self) -> ASGIApp:
-        return Envelope(_Paths(self.router, self.invoke))
+        envelope = Envelope(_Paths(self.router, self.invoke))
+        return envelope if self.dashboard is None else _Halves(self.dashboard, envelope)
 
 
 def create(ports: Ports, lifespan: Lifespan[Starlette]) -> Starlette:
@@ -92,6 +110,8 @@ def create(ports: Ports, lifespan: Lifespan[Starlette]) -> Starlette:
     invoke = Invoke(ports.requests, kept, tokens, ports.settings)
     application = _Application(routes=_routes(ports, tokens, kept, invoke), lifespan=lifespan)
     application.invoke = invoke
+    if ports.desk is not None:
+        application.dashboard = Dashboard(ports.desk, tokens, ports.settings)
     application.router.redirect_slashes = False
     return application
 
@@ -121,6 +141,7 @@ def _routes(ports: Ports, tokens: Tokens, kept: KeptAnswers, invoke: Invoke) -> 
         Route("/manage/v1/events/{event}/replay", Endpoint(POST=events.replay)),
         Route("/manage/v1/events/{event}/discard", Endpoint(POST=events.discard)),
         Route("/manage/v1/triggers/{name}/replay", Endpoint(POST=events.replay_all)),
+        Route("/manage/v1/triggers/{name}/discard", Endpoint(POST=events.discard_all)),
         Route("/manage/v1/functions/{name}/versions", Endpoint(GET=manage.versions)),
         Route("/manage/v1/functions/{name}/versions/{version}", Endpoint(DELETE=manage.drop_version)),
         Route("/manage/v1/triggers", Endpoint(GET=triggers.list, POST=triggers.create)),

@@ -57,12 +57,7 @@ class Tokens:
             RateLimited: too many that are not valid came from there.
         """
         token = _token(headers)
-        if token is None:
-            return self._anonymous
-        kept = self._kept.get(token)
-        if kept is not None and self._clock() < kept[1]:
-            return kept[0]
-        return await self._verified(token, address)
+        return self._anonymous if token is None else await self._of(token, address)
 
     async def admin(self, scope: Scope) -> Caller:
         """Who sent a request that only the admin role may send.
@@ -72,15 +67,26 @@ class Tokens:
             NotAllowed: its role is another.
             RateLimited: too many tokens that are not valid came from there.
         """
-        role, headers = self._settings.admin_role, headers_of(scope)
-        if _token(headers) is None:
+        token = _token(headers_of(scope))
+        if token is None:
+            role = self._settings.admin_role
             raise InvalidToken(
                 "this needs a token", hint=f"send Authorization: Bearer with a token of role {role}"
             )
-        caller = await self.caller(headers, address_of(scope))
+        return await self.admin_of(token, address_of(scope))
+
+    async def admin_of(self, token: str, address: str) -> Caller:
+        """Whose token this is, which must be the admin role's; raises as `admin` does."""
+        role, caller = self._settings.admin_role, await self._of(token, address)
         if caller.role != role:
             raise NotAllowed(f"role {caller.role!r} may not do this", hint=f"use a token of role {role}")
         return caller
+
+    async def _of(self, token: str, address: str) -> Caller:
+        kept = self._kept.get(token)
+        if kept is not None and self._clock() < kept[1]:
+            return kept[0]
+        return await self._verified(token, address)
 
     async def _verified(self, token: str, address: str) -> Caller:
         self._kept.pop(token, None)

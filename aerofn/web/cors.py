@@ -1,4 +1,4 @@
-"""CORS: any origin may call. Nothing here trusts cookies, so an origin tells nothing about the caller."""
+"""CORS: any origin may call. Nothing of the API trusts cookies, so an origin tells nothing about the caller."""
 
 import re
 

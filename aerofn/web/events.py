@@ -43,6 +43,13 @@ class Replayed(msgspec.Struct):
     replayed: int
 
 
+class Discarded(msgspec.Struct):
+    """How many dead events of a trigger were given up."""
+
+    trigger: str
+    discarded: int
+
+
 class ManageEvents:
     """Events over HTTP. Every method raises InvalidToken or NotAllowed if the caller may not use it."""
 
@@ -99,11 +106,25 @@ class ManageEvents:
         Raises:
             NotFound: there is no such trigger.
         """
+        name = await self._trigger(request)
+        return json_answer(Replayed(name, await self._events.replay_all(name)))
+
+    @operation("Give up all dead events of a trigger", answers={200: Discarded}, errors=[NotFound])
+    async def discard_all(self, request: Request) -> Answer:
+        """Give up all dead events of a trigger: `{"discarded": 12}`.
+
+        Raises:
+            NotFound: there is no such trigger.
+        """
+        name = await self._trigger(request)
+        return json_answer(Discarded(name, await self._events.discard_all(name)))
+
+    async def _trigger(self, request: Request) -> str:
         await self._tokens.admin(request.scope)
-        name = request.path_params["name"]
+        name: str = request.path_params["name"]
         if "\0" in name:
             raise NotFound(f"there is no trigger {name!r}")
-        return json_answer(Replayed(name, await self._events.replay_all(name)))
+        return name
 
     async def _event(self, request: Request) -> int:
         await self._tokens.admin(request.scope)

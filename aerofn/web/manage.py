@@ -57,11 +57,7 @@ class Manage:
         Raises:
             NotFound: there is none of that name.
         """
-        name = await self._admitted(request)
-        for function in await self._functions.all():
-            if function.name == name:
-                return json_answer(function)
-        raise NotFound(f"there is no function {name!r}", code="function_not_found")
+        return json_answer(await self._functions.one(await self._admitted(request)))
 
     @operation("Remove a function", answers={204: None}, errors=[NotFound, Conflict])
     async def drop(self, request: Request) -> Answer:

@@ -9,6 +9,7 @@ from starlette.types import Scope
 from aerofn.dispatch.requests import HttpRequest
 from aerofn.errors import InvalidRequest
 from aerofn.web import json_text
+from aerofn.web.response import OUR_COOKIE
 
 _json = msgspec.json.Encoder()
 _NULL = msgspec.Raw(b"null")
@@ -25,6 +26,8 @@ def http_request(scope: Scope, headers: dict[str, str], body: bytes) -> HttpRequ
     """
     for name in _WITHHELD:
         headers.pop(name, None)
+    if "aerofn" in headers.get("cookie", "").lower():
+        _withhold_ours(headers)
     content, is_base64 = _body(body, headers.get("content-type", ""))
     return HttpRequest(
         method=scope["method"],
@@ -35,6 +38,13 @@ def http_request(scope: Scope, headers: dict[str, str], body: bytes) -> HttpRequ
         body=content,
         is_base64=is_base64,
     )
+
+
+def _withhold_ours(headers: dict[str, str]) -> None:
+    """Browsers send the dashboard's cookies below its own path only; should one do otherwise, they stay here."""
+    others = [one.strip() for one in headers.pop("cookie").split(";") if not OUR_COOKIE.match(one)]
+    if others:
+        headers["cookie"] = "; ".join(others)
 
 
 def _query(raw: bytes) -> dict[str, str]:

@@ -28,7 +28,7 @@ _HOP_BY_HOP = frozenset({
 # They speak for the whole origin, where the dashboard lives too.
 _OF_THE_ORIGIN = frozenset({"clear-site-data", "service-worker-allowed", "strict-transport-security"})
 # The dashboard's own, which a function could otherwise replace.
-_OUR_COOKIE = re.compile(r"\s*(__host-|__secure-)?aerofn", re.IGNORECASE)
+OUR_COOKIE = re.compile(r"\s*(__host-|__secure-)?aerofn", re.IGNORECASE)
 # A page that a function answers runs its scripts in an origin of its own: it cannot reach the dashboard's.
 _NO_ORIGIN = (
     b"content-security-policy",
@@ -117,7 +117,7 @@ def _value(name: str, value: Any) -> bytes:
     if not _VALUE.fullmatch(value):
         _refuse(f"the value of header {name} has a line break, a control character or one outside Latin-1",
                 "encode it, for example with encodeURIComponent")  # fmt: skip
-    if name == "set-cookie" and _OUR_COOKIE.match(value):
+    if name == "set-cookie" and OUR_COOKIE.match(value):
         _refuse("cookies whose names begin with aerofn are the service's", "give it another name")
     return value.strip(" \t").encode("latin-1")
 

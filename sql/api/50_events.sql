@@ -112,6 +112,21 @@ END $$;
 REVOKE ALL ON FUNCTION aerofn.discard FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION aerofn.discard TO aerofn_admin;
 
+-- Gives up all dead events of a trigger; answers how many there were.
+CREATE OR REPLACE FUNCTION aerofn.discard_all("trigger" text) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  t aerofn_internal.triggers := aerofn_internal.the_trigger("trigger");
+  discarded bigint;
+BEGIN
+  UPDATE aerofn_internal.events e SET state = 'cancelled', run_at = now()
+  WHERE e.function_id = t.function_id AND e.trigger_id = t.id AND e.state = 'dead';
+  GET DIAGNOSTICS discarded = ROW_COUNT;
+  RETURN discarded;
+END $$;
+REVOKE ALL ON FUNCTION aerofn.discard_all FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION aerofn.discard_all TO aerofn_admin;
+
 -- Called by a function's own transaction just before it commits: its effects and its event's end are one. Several
 -- where they shared the transaction. Raises AF001 when a lease has passed to another node, which rolls all back.
 CREATE OR REPLACE FUNCTION aerofn_internal.complete_events(events bigint[], leases bigint[]) RETURNS void

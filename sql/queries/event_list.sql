@@ -9,6 +9,43 @@ WHERE ($1::text IS NULL OR state = $1) AND ($2::text IS NULL OR function = $2)
   AND ($3::text IS NULL OR "trigger" = $3) AND ($4::bigint IS NULL OR id < $4)
 ORDER BY id DESC LIMIT $5
 
+-- name: waiting
+-- $1 only those before this id, $2 most rows. Pending and running events, newest first.
+SELECT e.id, f.name AS function, t.name AS "trigger", e.source, e.state::text AS state, e.attempt, e.max_attempts,
+       e.run_at, e.created_at, left(e.errors -> -1 ->> 'message', 300) AS reason
+FROM (SELECT p.* FROM aerofn_internal.events p WHERE p.state IN ('pending', 'running') AND p.id < $1
+      ORDER BY p.id DESC LIMIT $2) e
+LEFT JOIN aerofn_internal.functions f ON f.id = e.function_id
+LEFT JOIN aerofn_internal.triggers t ON t.id = e.trigger_id
+ORDER BY e.id DESC
+
+-- name: dead
+-- $1 trigger or null, $2 only those before this id, $3 most rows. One of the two parts runs, each with its index.
+WITH e AS (
+  (SELECT p.* FROM aerofn_internal.events p WHERE $1::text IS NULL AND p.state = 'dead' AND p.id < $2
+   ORDER BY p.id DESC LIMIT $3)
+  UNION ALL
+  (SELECT p.* FROM aerofn_internal.triggers o
+   JOIN aerofn_internal.events p ON p.function_id = o.function_id AND p.trigger_id = o.id
+   WHERE o.name = $1 AND p.state = 'dead' AND p.id < $2
+   ORDER BY p.id DESC LIMIT $3)
+)
+SELECT e.id, f.name AS function, t.name AS "trigger", e.source, e.state::text AS state, e.attempt, e.max_attempts,
+       e.run_at, e.created_at, left(e.errors -> -1 ->> 'message', 300) AS reason
+FROM e
+LEFT JOIN aerofn_internal.functions f ON f.id = e.function_id
+LEFT JOIN aerofn_internal.triggers t ON t.id = e.trigger_id
+ORDER BY e.id DESC
+
+-- name: dead_by_trigger
+-- $1 most rows. How many dead events each trigger has.
+SELECT t.name AS "trigger", f.name AS function, g.dead
+FROM (SELECT e.function_id, e.trigger_id, count(*) AS dead FROM aerofn_internal.events e
+      WHERE e.state = 'dead' AND e.trigger_id IS NOT NULL GROUP BY e.function_id, e.trigger_id) g
+JOIN aerofn_internal.triggers t ON t.id = g.trigger_id
+LEFT JOIN aerofn_internal.functions f ON f.id = g.function_id
+ORDER BY g.dead DESC, t.name LIMIT $1
+
 -- name: one
 -- $1 id
 SELECT id, function, "trigger", source, state, priority, attempt, max_attempts, depth, role, claims, run_at, created_at,
@@ -24,6 +61,10 @@ SELECT aerofn.discard($1)
 -- name: replay_all
 -- $1 trigger
 SELECT aerofn.replay_all($1)
+
+-- name: discard_all
+-- $1 trigger
+SELECT aerofn.discard_all($1)
 
 -- name: backfill_step
 -- $1 trigger, $2 condition or null, $3 rows

@@ -48,11 +48,24 @@ SELECT name, status, active_version, newest_version, error, hint, timeout_ms, me
        max_concurrency, rate_limit, created_at, updated_at
 FROM aerofn.functions ORDER BY name
 
+-- name: some
+-- $1 only names after this one, $2 most rows
+SELECT name, status, active_version, newest_version, error, hint, timeout_ms, memory_mb, roles, run_as,
+       max_concurrency, rate_limit, created_at, updated_at
+FROM aerofn.functions WHERE name > $1 ORDER BY name LIMIT $2
+
+-- name: one
+-- $1 name
+SELECT name, status, active_version, newest_version, error, hint, timeout_ms, memory_mb, roles, run_as,
+       max_concurrency, rate_limit, created_at, updated_at
+FROM aerofn.functions WHERE name = $1
+
 -- name: versions
--- $1 function
+-- $1 function, $2 only those before this number, or null, $3 most rows, or null
 SELECT function, version, status, coalesce(active, false) AS active, digest, size, author, created_at, timeout_ms, memory_mb, env, hosts, roles,
        run_as, max_concurrency, rate_limit, error ->> 'message' AS error
-FROM aerofn.versions WHERE function = $1 ORDER BY version DESC
+FROM aerofn.versions WHERE function = $1 AND version < coalesce($2::bigint, 1::bigint << 31)
+ORDER BY version DESC LIMIT $3
 
 -- name: drop_version
 SELECT aerofn.drop_version($1, $2)

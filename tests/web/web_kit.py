@@ -137,6 +137,10 @@ class Functions:
         at = datetime(2026, 1, 2, tzinfo=UTC)
         return [ListedFunction("hello", "ready", 1, 1, *[None] * 8, at, at)]
 
+    async def one(self, name: str) -> ListedFunction:
+        self._known(name)
+        return (await self.all())[0]
+
     async def drop(self, name: str) -> None:
         self._known(name)
         self.calls.append(("drop", name))

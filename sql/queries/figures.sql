@@ -1,0 +1,26 @@
+-- What functions have been doing, as numbers (aerofn/db/figures.py). Minutes are counted to 59, which is now.
+
+-- name: metrics
+-- $1 functions
+SELECT function, invocations, failures, p50_ms, p95_ms, p99_ms, memory_peak_mb, last_at
+FROM aerofn.metrics WHERE function = ANY ($1::text[])
+
+-- name: minutes
+-- $1 functions
+SELECT i.function, least(59, 59 - floor(extract(epoch FROM now() - i."timestamp") / 60))::int AS minute,
+       count(*) AS invocations, count(*) FILTER (WHERE i.status <> 'success') AS failures
+FROM aerofn_internal.invocations i
+WHERE i.function = ANY ($1::text[]) AND i."timestamp" > now() - interval '1 hour' GROUP BY 1, 2
+
+-- name: hour
+-- The same for all functions together.
+SELECT least(59, 59 - floor(extract(epoch FROM now() - i."timestamp") / 60))::int AS minute,
+       count(*) AS invocations, count(*) FILTER (WHERE i.status <> 'success') AS failures
+FROM aerofn_internal.invocations i WHERE i."timestamp" > now() - interval '1 hour' GROUP BY 1
+
+-- name: waiting
+-- $1 where to stop counting
+SELECT (SELECT count(*) FROM (SELECT FROM aerofn_internal.events e WHERE e.state = 'pending' LIMIT $1::bigint) e) AS pending,
+       (SELECT count(*) FROM (SELECT FROM aerofn_internal.events e WHERE e.state = 'running' LIMIT $1::bigint) e) AS running,
+       (SELECT count(*) FROM (SELECT FROM aerofn_internal.events e WHERE e.state = 'dead' LIMIT $1::bigint) e) AS dead,
+       (SELECT count(*) FROM aerofn_internal.live_nodes()) AS nodes
