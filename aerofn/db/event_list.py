@@ -64,7 +64,7 @@ class DeadOfTrigger(msgspec.Struct, frozen=True):
     """How many dead events a trigger has."""
 
     trigger: str
-    function: str | None
+    function: str
     dead: int
 
 

@@ -9,6 +9,6 @@ CREATE INDEX invocations_failed_of ON aerofn_internal.invocations (function, "ti
 
 -- An event comes into these when it is given up, and costs nothing before.
 CREATE INDEX events_dead ON aerofn_internal.events (id) WHERE state = 'dead';
-CREATE INDEX events_dead_of ON aerofn_internal.events (function_id, trigger_id, id) WHERE state = 'dead';
+CREATE INDEX events_dead_of ON aerofn_internal.events (trigger_id, id) WHERE state = 'dead';
 
 RESET ROLE;

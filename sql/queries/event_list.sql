@@ -20,15 +20,18 @@ LEFT JOIN aerofn_internal.triggers t ON t.id = e.trigger_id
 ORDER BY e.id DESC
 
 -- name: dead
--- $1 trigger or null, $2 only those before this id, $3 most rows. One of the two parts runs, each with its index.
-WITH e AS (
+-- $1 trigger or null, $2 only those before this id, $3 most rows. One of the two parts runs, each with its index: see
+-- invocation_list.some.
+WITH o (id) AS MATERIALIZED (
+  SELECT o.id FROM aerofn_internal.triggers o WHERE o.name = $1
+), e AS (
   (SELECT p.* FROM aerofn_internal.events p WHERE $1::text IS NULL AND p.state = 'dead' AND p.id < $2
    ORDER BY p.id DESC LIMIT $3)
   UNION ALL
-  (SELECT p.* FROM aerofn_internal.triggers o
-   JOIN aerofn_internal.events p ON p.function_id = o.function_id AND p.trigger_id = o.id
-   WHERE o.name = $1 AND p.state = 'dead' AND p.id < $2
-   ORDER BY p.id DESC LIMIT $3)
+  (SELECT p.* FROM aerofn_internal.events p
+   WHERE $1 IS NOT NULL AND p.trigger_id BETWEEN (SELECT o.id FROM o) AND (SELECT o.id FROM o)
+     AND p.state = 'dead' AND p.id < $2
+   ORDER BY p.trigger_id DESC, p.id DESC LIMIT $3)
 )
 SELECT e.id, f.name AS function, t.name AS "trigger", e.source, e.state::text AS state, e.attempt, e.max_attempts,
        e.run_at, e.created_at, left(e.errors -> -1 ->> 'message', 300) AS reason
@@ -40,10 +43,10 @@ ORDER BY e.id DESC
 -- name: dead_by_trigger
 -- $1 most rows. How many dead events each trigger has.
 SELECT t.name AS "trigger", f.name AS function, g.dead
-FROM (SELECT e.function_id, e.trigger_id, count(*) AS dead FROM aerofn_internal.events e
-      WHERE e.state = 'dead' AND e.trigger_id IS NOT NULL GROUP BY e.function_id, e.trigger_id) g
+FROM (SELECT e.trigger_id, count(*) AS dead FROM aerofn_internal.events e
+      WHERE e.state = 'dead' AND e.trigger_id IS NOT NULL GROUP BY e.trigger_id) g
 JOIN aerofn_internal.triggers t ON t.id = g.trigger_id
-LEFT JOIN aerofn_internal.functions f ON f.id = g.function_id
+JOIN aerofn_internal.functions f ON f.id = t.function_id
 ORDER BY g.dead DESC, t.name LIMIT $1
 
 -- name: one

@@ -7,14 +7,14 @@ FROM aerofn.metrics WHERE function = ANY ($1::text[])
 
 -- name: minutes
 -- $1 functions
-SELECT i.function, least(59, 59 - floor(extract(epoch FROM now() - i."timestamp") / 60))::int AS minute,
+SELECT i.function, least(59, 59 - floor(date_part('epoch', now() - i."timestamp") / 60))::int AS minute,
        count(*) AS invocations, count(*) FILTER (WHERE i.status <> 'success') AS failures
 FROM aerofn_internal.invocations i
 WHERE i.function = ANY ($1::text[]) AND i."timestamp" > now() - interval '1 hour' GROUP BY 1, 2
 
 -- name: hour
 -- The same for all functions together.
-SELECT least(59, 59 - floor(extract(epoch FROM now() - i."timestamp") / 60))::int AS minute,
+SELECT least(59, 59 - floor(date_part('epoch', now() - i."timestamp") / 60))::int AS minute,
        count(*) AS invocations, count(*) FILTER (WHERE i.status <> 'success') AS failures
 FROM aerofn_internal.invocations i WHERE i."timestamp" > now() - interval '1 hour' GROUP BY 1
 

@@ -3,6 +3,7 @@
 -- name: some
 -- $1 function or null, $2 only failures, $3 and $4 the time and id after which the page begins, or null, $5 most rows.
 -- One of the four parts runs, each with an index of its own: the others' conditions are decided before they begin.
+-- BETWEEN and ORDER BY the function leave no choice of index: a function that runs seldom is not looked for among all.
 WITH place (at, id) AS MATERIALIZED (
   SELECT coalesce($3::timestamptz, 'infinity'), coalesce($4::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
 ), i AS (
@@ -12,9 +13,9 @@ WITH place (at, id) AS MATERIALIZED (
    ORDER BY a."timestamp" DESC, a.id DESC LIMIT $5)
   UNION ALL
   (SELECT a.* FROM aerofn_internal.invocations a
-   WHERE a.function = $1 AND NOT $2
+   WHERE $1 IS NOT NULL AND NOT $2 AND a.function BETWEEN $1 AND $1
      AND (a."timestamp", a.id) < ((SELECT p.at FROM place p), (SELECT p.id FROM place p))
-   ORDER BY a."timestamp" DESC, a.id DESC LIMIT $5)
+   ORDER BY a.function, a."timestamp" DESC, a.id DESC LIMIT $5)
   UNION ALL
   (SELECT a.* FROM aerofn_internal.invocations a
    WHERE $1 IS NULL AND $2 AND a.status <> 'success'
@@ -22,9 +23,9 @@ WITH place (at, id) AS MATERIALIZED (
    ORDER BY a."timestamp" DESC, a.id DESC LIMIT $5)
   UNION ALL
   (SELECT a.* FROM aerofn_internal.invocations a
-   WHERE a.function = $1 AND $2 AND a.status <> 'success'
+   WHERE $1 IS NOT NULL AND $2 AND a.status <> 'success' AND a.function BETWEEN $1 AND $1
      AND (a."timestamp", a.id) < ((SELECT p.at FROM place p), (SELECT p.id FROM place p))
-   ORDER BY a."timestamp" DESC, a.id DESC LIMIT $5)
+   ORDER BY a.function, a."timestamp" DESC, a.id DESC LIMIT $5)
 )
 SELECT i.id::text AS id, i."timestamp" AS at, i.function, i.version, i."trigger", i.event_id, i.attempt, i.status,
        i.duration_ms, i.memory_peak_mb, i.queries, i.role, left(i.user_id, 200) AS user_id,

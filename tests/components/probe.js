@@ -62,6 +62,12 @@ async function run(queries) {
   return results;
 }
 
+// What a browser that follows a link sends has no body: /page answers with the HTML of its query.
+function page({ search }) {
+  return { statusCode: 200, headers: { "content-type": "text/html" }, body: decodeURIComponent(search.slice(1)) };
+}
+
 export async function handler(input, event) {
+  if (event.request?.path === "/page") return page(event.request);
   return actions[input?.do ?? "event"](input, event);
 }

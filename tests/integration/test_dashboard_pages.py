@@ -57,7 +57,7 @@ async def test_the_functions_figures(see, conn):
     for number in range(100):
         await record(conn, status="trap" if number < 3 else "success", ago=90)
     page = text_of(await see("/"))
-    assert re.search(r"f\s+v1\s+20/min\s+12 ms\s+12 ms\s+12 ms\s+3\.0 %", page)
+    assert re.search(r"f\s+v1\s+20/min\s+12 ms\s*12 ms\s*12 ms\s+3\.0 %", page)
     assert "f: 100 invocations in the last hour, 3 failed" in await see("/")
     assert 'class="failed" d="M57' in await see("/") or 'class="failed" d="M58' in await see("/")
     one = await see("/functions/f")

@@ -124,12 +124,13 @@ async def _nothing_here(scope: Scope, _receive: Receive, _send: Send) -> None:
 
 
 def _problem(error: Exception, scope: Scope) -> ASGIApp:
+    status = error.status_code if isinstance(error, HTTPException) else getattr(error, "status", 500)
     if isinstance(error, HTTPException):
-        error = NotFound(HTTPStatus(error.status_code).phrase, hint="the dashboard begins at " + HOME)
+        error = NotFound(HTTPStatus(status).phrase, hint="the dashboard begins at " + HOME)
     if not isinstance(error, AeroFnError):
         log.error("a page of the dashboard failed", path=scope["path"], exc_info=error)
         error = AeroFnError("the dashboard failed at this page", hint="the service's log has the cause")
-    response = html("problem.html", error.status, error=error)
-    if error.status in (429, 503):
+    response = html("problem.html", status, error=error)
+    if status in (429, 503):
         response.headers["retry-after"] = str(error.retry_after)
     return response

@@ -58,14 +58,19 @@ class EventPages:
         })  # fmt: skip
 
     async def show(self, request: Request) -> View:
-        """One event, and the invocations it had.
+        """One event, and the invocations it had; of one that is done only these.
 
         Raises:
-            NotFound: there is none.
+            NotFound: there is none, and there is no record of one.
         """
         event = _event(request)
-        found = await self._desk.events.one(event)
         attempts = await self._desk.invocations.of_event(event, PAGE)
+        try:
+            found = await self._desk.events.one(event)
+        except NotFound:
+            if not attempts:
+                raise
+            return View("done.html", {"event": event, "attempts": attempts})
         return View("event.html", {"one": found, "attempts": attempts, "errors": _errors(found.errors)})
 
     async def replay(self, request: Request, form: Form) -> Went:

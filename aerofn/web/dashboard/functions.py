@@ -1,5 +1,7 @@
 """The pages of functions: all of them with the last hour's figures, and one with its versions."""
 
+import asyncio
+
 from starlette.requests import Request
 
 from aerofn.db.figures import Minutes
@@ -26,18 +28,20 @@ class FunctionPages:
         glance, figures = self._desk.glances.at, self._desk.figures
         functions = await glance(("functions", after), lambda: self._desk.functions.some(after, PAGE + 1))
         names = [one.name for one in functions[:PAGE]]
-        return View(
-            "functions.html",
-            {
-                "functions": functions[:PAGE],
-                "after": after,
-                "more": functions[PAGE - 1].name if len(functions) > PAGE else None,
-                "metrics": await glance(("metrics", *names), lambda: figures.metrics(names)),
-                "minutes": await glance(("minutes", *names), lambda: figures.minutes(names)),
-                "hour": await glance("hour", figures.hour),
-                "nothing": Minutes.none(),
-            },
+        metrics, minutes, hour = await asyncio.gather(
+            glance(("metrics", *names), lambda: figures.metrics(names)),
+            glance(("minutes", *names), lambda: figures.minutes(names)),
+            glance("hour", figures.hour),
         )
+        return View("functions.html", {
+            "functions": functions[:PAGE],
+            "after": after,
+            "more": functions[PAGE - 1].name if len(functions) > PAGE else None,
+            "metrics": metrics,
+            "minutes": minutes,
+            "hour": hour,
+            "nothing": Minutes.none(),
+        })  # fmt: skip
 
     async def show(self, request: Request) -> View:
         """One function.

@@ -40,13 +40,13 @@ class Went(NamedTuple):
 
     path: str
     notice: str
-    count: int = 0
+    number: int = 0
 
     @property
     def url(self) -> str:
         """Where the browser goes now."""
         path, _, query = self.path.partition("?")
-        more = {"notice": self.notice, **({"n": self.count} if self.count else {})}
+        more = {"notice": self.notice, **({"n": self.number} if self.number else {})}
         return f"{path}?{'&'.join(filter(None, (query, urlencode(more))))}"
 
 
