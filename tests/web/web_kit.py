@@ -138,8 +138,10 @@ class Functions:
         return [ListedFunction("hello", "ready", 1, 1, *[None] * 8, at, at)]
 
     async def one(self, name: str) -> ListedFunction:
-        self._known(name)
-        return (await self.all())[0]
+        for function in await self.all():
+            if function.name == name:
+                return function
+        raise NotFound(f"there is no function {name!r}", code="function_not_found")
 
     async def drop(self, name: str) -> None:
         self._known(name)
