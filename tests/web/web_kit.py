@@ -196,6 +196,7 @@ class Web:
             lambda: metrics,
             None,
             None,
+            None,
         )  # type: ignore[arg-type]
         return create(ports, self._lifespan)
 
