@@ -16,7 +16,7 @@ from aerofn.runtime.anatomy import Anatomy
 from aerofn.runtime.compiler import Compiler
 from aerofn.runtime.config import MAX_CORE_INSTANCES, MAX_MEMORIES, MAX_TABLES, RuntimeConfig
 from aerofn.runtime.surgery import PAGES_EXPORT
-from aerofn.runtime.tier import Tier
+from aerofn.runtime.tier import Tier, Tiers
 from aerofn.runtime.vault import Vault
 
 _log = logging.getLogger("aerofn.runtime")
@@ -50,14 +50,15 @@ class Code:
 class Component:
     """A compiled component, ready to run. Freed when the last run that holds it is over."""
 
-    __slots__ = ("_codes", "_path", "anatomy", "digest", "heat")
+    __slots__ = ("_codes", "_path", "anatomy", "digest", "heat", "tier")
 
-    def __init__(self, tier: Tier, digest: bytes, path: Path, anatomy: Anatomy) -> None:
+    def __init__(self, tiers: Tiers, digest: bytes, path: Path, anatomy: Anatomy) -> None:
         self.digest = digest
         self.anatomy = anatomy
         self.heat = 0  # how often its runs outlasted their first slice lately
         self._path = path
-        self._codes = {tier.name: Code(tier, path, anatomy)}
+        self.tier = tiers.first(path.stat().st_size)  # where its runs live if there is room
+        self._codes = {self.tier.name: Code(self.tier, path, anatomy)}
 
     def code(self, tier: Tier) -> Code:
         """The code for `tier`, loaded when first needed: a millisecond, for only crowds need the second tier."""
@@ -78,8 +79,8 @@ def _deserialize(engine_at: int, path: Path) -> int:
 class Components:
     """All components of one runtime."""
 
-    def __init__(self, tier: Tier, config: RuntimeConfig) -> None:
-        self._tier = tier
+    def __init__(self, tiers: Tiers, config: RuntimeConfig) -> None:
+        self._tiers = tiers
         self._config = config
         self._vault = Vault(config.cache_dir)
         self._compiler = Compiler(config)
@@ -134,8 +135,8 @@ class Components:
             return None
         path, text = found
         try:
-            return Component(self._tier, digest, path, msgspec.json.decode(text, type=Anatomy))
-        except (CannotLoad, msgspec.DecodeError) as error:
+            return Component(self._tiers, digest, path, msgspec.json.decode(text, type=Anatomy))
+        except (CannotLoad, OSError, msgspec.DecodeError) as error:
             _log.warning("the compiled component %s cannot be loaded: %s", digest.hex(), error)
             return None
 

@@ -31,8 +31,9 @@ class Invocation:
     """One call of `Runtime.run`."""
 
     __slots__ = (
-        "_bytes_out", "_cancelling", "_component", "_deadline", "_event", "_expired", "_fiber", "_hot", "_limits",
-        "_loop", "_output_limit", "_owner", "_pauses", "_task", "_ticker", "_timer", "_turns", "_was_hot", "_workers",
+        "_bytes_out", "_cancelling", "_component", "_computed_ns", "_deadline", "_event", "_expired", "_fiber", "_hot",
+        "_limits", "_long_ns", "_loop", "_output_limit", "_owner", "_pauses", "_task", "_ticker", "_timer", "_turns",
+        "_was_hot", "_workers",
     )  # fmt: skip
 
     def __init__(
@@ -56,6 +57,8 @@ class Invocation:
         self._limits = limits
         self._event = event = ffi.valid_utf8(event)
         self._hot = self._was_hot = component.heat >= HOT or len(event) > LARGE_EVENT
+        self._long_ns = runtime.config.slice_ms * 500_000  # half a slice of a processor's time
+        self._computed_ns = 0
         self._pauses = 0
         self._bytes_out = 0
         self._task: asyncio.Task[object] | None = None
@@ -82,20 +85,22 @@ class Invocation:
 
     async def _drive(self) -> None:
         fiber, turns = self._fiber, self._turns
+        its_turn = True  # it was made in one
         while True:
             if self._hot:
                 over = await self._on_worker()
             else:
-                if not turns.free():
+                if not (its_turn or turns.free()):
                     self._arm()
                     await turns.wait()
+                its_turn = False
                 self._ticker.touch()
                 over = fiber.advance()
             if over or self._expired:
                 return
             ask = fiber.next_ask()
             if ask is not None:
-                self._hot, self._pauses = False, 0
+                self._hot, self._pauses, self._computed_ns = False, 0, 0
                 if not await self._answer(ask):
                     return
             else:
@@ -108,15 +113,22 @@ class Invocation:
 
     async def _after_slice(self) -> None:
         """The guest neither ended nor asked: its slice is used up, or it gave way by itself."""
-        if self._fiber.last_poll_ns > IDLE_POLL_NS:
-            if not self._was_hot:
-                self._was_hot = True
-                self._component.heat = min(self._component.heat + 1, 2 * HOT)
-            self._hot = True
+        spent = self._fiber.last_poll_ns
+        self._computed_ns += spent
+        if self._computed_ns > self._long_ns:
+            self._heat()
             return
+        if spent > IDLE_POLL_NS:
+            return  # slices end by the clock: it was not the guest that took this one, but a busy machine
         self._arm()
         await asyncio.sleep(IDLE_PAUSES_S[self._pauses])
         self._pauses = min(self._pauses + 1, len(IDLE_PAUSES_S) - 1)
+
+    def _heat(self) -> None:
+        self._hot = True
+        if not self._was_hot:
+            self._was_hot = True
+            self._component.heat = min(self._component.heat + 1, 2 * HOT)
 
     async def _answer(self, ask: Ask | Pause) -> bool:
         """Answer a host call; false if the host failed."""
@@ -187,10 +199,10 @@ class Invocation:
         return (text, None) if ok else (None, verdict.of_error(text))
 
     def _release(self) -> None:
+        if self._component.heat and self._fiber.cpu_ns < self._long_ns:
+            self._component.heat -= 1
         if self._was_hot:
             # it may have touched much memory, and giving that back takes a while
             self._workers.submit(self._fiber.release)
-            return
-        if self._component.heat:
-            self._component.heat -= 1
-        self._fiber.release()
+        else:
+            self._fiber.release()

@@ -48,7 +48,7 @@ class Runtime:
         refuse_python(sys.version_info[:3])
         self.config = config
         self._tiers = Tiers(config.max_instances)
-        self._components = Components(self._tiers.warm, config)
+        self._components = Components(self._tiers, config)
         self._state = State.NEW
         self.running = 0
 
@@ -105,7 +105,7 @@ class Runtime:
             self._start()
         if not self.turns.free():
             await self.turns.wait()  # making a store takes a while too
-        tier = self._tiers.take()
+        tier = self._tiers.take(component.tier)
         if tier is None:
             return _refused(event, f"All {self.config.max_instances} sandboxes of this node are in use.")
         try:

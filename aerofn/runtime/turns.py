@@ -8,30 +8,41 @@ CALLED = 32  # of those who wait, in one pass; who comes too late in it is among
 
 
 class Turns:
-    """A budget of time for each pass of the loop: beyond it, guests wait for the next pass, in order."""
+    """A budget of time for each pass of the loop: beyond it, guests wait for the next pass, in order.
+
+    Whoever comes while somebody waits, or was called and has not run yet, waits too: else those who come would take
+    the pass before those who were called run, and a few would wait for seconds.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, budget_ms: int) -> None:
         self._loop = loop
         self._budget = budget_ms * 1_000_000
         self._until = 0
         self._open = False
+        self._inside = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._late: deque[asyncio.Future[None]] = deque()
 
     def free(self) -> bool:
         """Whether a guest may run on the loop now; who may not calls `wait`."""
-        return not self._waiting and self._has_time()
+        return not self._inside and self._has_time()
 
     async def wait(self) -> None:
         """Return when a guest may run on the loop."""
         queue = self._waiting
-        while True:
-            turn = self._loop.create_future()
-            queue.append(turn)
-            await turn
-            if self._has_time():
-                return
-            queue = self._late
+        self._inside += 1
+        try:
+            while True:
+                turn = self._loop.create_future()
+                queue.append(turn)
+                if not self._open:  # those who were called may all have given up: nobody else would call
+                    self._begin_pass()
+                await turn
+                if self._has_time():
+                    return
+                queue = self._late
+        finally:
+            self._inside -= 1
 
     def _has_time(self) -> bool:
         if not self._open:

@@ -1,17 +1,17 @@
-"""The engine in a process that has no addresses left for its pool."""
+"""The engine without addresses for its pool; tiers of sandboxes when they are full; where runs begin."""
 
 import asyncio
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
 
-from sandbox_kit import GUESTS, FakeHost, Sandbox
+from sandbox_kit import FakeHost, Sandbox, do
 
 from aerofn.model import Outcome
-from aerofn.runtime import Runtime
+from aerofn.runtime import Component, Runtime
+from aerofn.runtime.invocation import HOT
 from aerofn.runtime.tier import WARM_SLOTS
 
-GUEST = GUESTS / "c" / "hostile.wasm"
 Make = Callable[..., Awaitable[Runtime]]
 
 THREE = """
@@ -31,29 +31,46 @@ def test_no_room_for_another_pool_is_a_warning_and_not_the_end(tmp_path):
     assert "mapping on demand" in ended.stderr
 
 
-async def _crowd(runtime: Runtime, count: int) -> list[Outcome]:
+async def _crowd(runtime: Runtime, wasm: bytes, event: bytes, count: int) -> list[Outcome]:
     """The outcomes of `count` runs, all of them in flight before the first may end."""
     own = Sandbox(runtime)
-    guest = await own.load(GUEST.read_bytes())
+    guest = await own.load(wasm)
     gate, hosts = asyncio.Event(), [FakeHost() for _ in range(count)]
     running = []
     for host in hosts:
         host.gate = gate
-        running.append(asyncio.create_task(own.run(guest, b"q", host)))
+        running.append(asyncio.create_task(own.run(guest, event, host)))
     for host in hosts[: runtime.config.max_instances]:
         await host.asked.wait()
     gate.set()
     return [run.outcome for run in await asyncio.gather(*running)]
 
 
-async def test_a_crowd_runs_in_the_second_tier_and_the_next_one_again(make_runtime: Make) -> None:
+async def test_a_crowd_of_heavy_guests_runs_in_both_tiers_and_the_next_one_again(
+    make_runtime: Make, js_wasm: bytes
+) -> None:
     runtime = await make_runtime(max_instances=3 * WARM_SLOTS)
     for _ in range(3):
-        assert set(await _crowd(runtime, 3 * WARM_SLOTS)) == {Outcome.SUCCESS}
+        assert set(await _crowd(runtime, js_wasm, do("query"), 3 * WARM_SLOTS)) == {Outcome.SUCCESS}
 
 
-async def test_without_a_free_sandbox_a_run_is_refused_and_the_others_go_on(make_runtime: Make) -> None:
-    runtime = await make_runtime(max_instances=4)  # and as many warm ones
-    outcomes = await _crowd(runtime, 9)
-    assert outcomes == [Outcome.SUCCESS] * 8 + [Outcome.HOST_ERROR]
-    assert set(await _crowd(runtime, 8)) == {Outcome.SUCCESS}
+async def test_without_a_free_sandbox_a_run_is_refused_and_the_others_go_on(
+    make_runtime: Make, js_wasm: bytes, c_wasm: bytes
+) -> None:
+    runtime = await make_runtime(max_instances=4)  # and as many warm ones, for heavy guests
+    for wasm, event, places in ((c_wasm, b"q", 4), (js_wasm, do("query"), 8)):
+        outcomes = await _crowd(runtime, wasm, event, places + 1)
+        assert outcomes == [Outcome.SUCCESS] * places + [Outcome.HOST_ERROR]
+        assert set(await _crowd(runtime, wasm, event, places)) == {Outcome.SUCCESS}
+
+
+async def test_a_function_that_computed_long_and_no_longer_does_runs_on_the_loop_again(
+    sandbox: Sandbox, js_guest: Component
+) -> None:
+    """What began on worker threads once must not do so for ever: each hand-over costs more than a short run."""
+    for _ in range(HOT):
+        assert (await sandbox.run(js_guest, do("spin"), timeout_ms=100)).outcome is Outcome.TIMEOUT
+    assert js_guest.heat >= HOT
+    for _ in range(100):
+        await sandbox.run(js_guest, do("greet"))
+    assert js_guest.heat == 0

@@ -25,6 +25,33 @@ async def test_guests_run_in_order_and_the_loop_goes_on_between_them() -> None:
     )  # a pass has room for three of them, and is over with the one that overruns it
 
 
+async def test_nobody_who_comes_later_runs_before_those_who_wait() -> None:
+    """Those who were called run a moment later: who comes in between must not take the pass before them."""
+    turns, order = Turns(asyncio.get_running_loop(), 1), []
+    early = [asyncio.create_task(take(turns, order, number, 0.002)) for number in range(CALLED // 2)]
+    late = []
+    while not all(task.done() for task in early):
+        late.append(asyncio.create_task(take(turns, order, 1000 + len(late), 0.0)))
+        await asyncio.sleep(0)
+    await asyncio.gather(*late)
+    assert order[: len(early)] == list(range(len(early)))
+    assert order[len(early) :] == [1000 + number for number in range(len(late))]
+
+
+async def test_who_comes_when_all_that_were_called_gave_up_is_called() -> None:
+    turns, order = Turns(asyncio.get_running_loop(), 1), []
+    first = asyncio.create_task(take(turns, order, 0, 0.002))
+    waiting = [asyncio.create_task(take(turns, order, number, 0)) for number in range(1, 4)]
+    await first
+    await asyncio.sleep(0)  # the next pass has called them
+    last = asyncio.create_task(take(turns, order, 4, 0))
+    for task in waiting:
+        task.cancel()
+    await asyncio.wait_for(last, 10)
+    await asyncio.wait(waiting)
+    assert order[-1] == 4
+
+
 async def test_who_gives_up_leaves_the_turn_to_others() -> None:
     turns, order = Turns(asyncio.get_running_loop(), 1), []
     tasks = [asyncio.create_task(take(turns, order, number, 0.002)) for number in range(4 * CALLED)]
