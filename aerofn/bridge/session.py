@@ -221,7 +221,7 @@ class Session:
                 hint="Raise AEROFN_POOL_SIZE and AEROFN_FUNCTION_POOL_SIZE, or make transactions shorter.",
                 code="database_busy",
             ) from error
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except (*BROKEN, asyncpg.PostgresError) as error:
             raise unavailable(error) from error
         self._connection, self._opening = connection, f"{self._beginning()}; "
         if self._ended:  # abandoned while it waited

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import msgspec
 
-from aerofn.db.pool import Connection, connect
+from aerofn.db.pool import BROKEN, Connection, connect
 from aerofn.errors import AeroFnError, DatabaseUnavailable, NotAllowed
 from aerofn.settings import from_env
 
@@ -30,7 +30,7 @@ async def connected(database_url: str | None = None) -> AsyncIterator[Connection
         yield connection
     except asyncpg.PostgresError as error:
         raise told(error) from error
-    except (OSError, asyncpg.InterfaceError) as error:
+    except BROKEN as error:
         raise DatabaseUnavailable("the connection to the database was lost", detail=str(error)) from error
     finally:
         await connection.close(timeout=5)

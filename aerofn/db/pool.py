@@ -55,7 +55,7 @@ async def connect(settings: Settings) -> Connection:
     try:
         # Behind a pooler, a statement prepared now may not be there for the next transaction.
         return await asyncpg.connect(settings.database_url, timeout=10, statement_cache_size=0)
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
+    except (*BROKEN, TimeoutError, asyncpg.PostgresError, ValueError) as error:
         raise unavailable(error) from error
 
 
@@ -134,7 +134,7 @@ async def _service_pool(
             reset=_as_it_is,
             server_settings=parameters,
         )
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except (*BROKEN, TimeoutError, asyncpg.PostgresError) as error:
         raise unavailable(error) from error
 
 

@@ -36,7 +36,9 @@ def test_its_python_is_what_the_sdk_takes(tmp_path):
         tmp_path / "cache",
         tmp_path,
     ]
-    done = subprocess.run(command, env={"MYPYPATH": str(SDK)}, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=tmp_path, env={"MYPYPATH": str(SDK)}, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import asyncpg
 import pytest
 
 from aerofn.db import role_pool
@@ -52,6 +53,20 @@ async def test_killed_while_idle_before_and_after_a_query(door, database):
         await opened.commit()
     async with committed(door) as after:
         assert await rows(after, "SELECT count(*) FROM uniques") == [[0]]
+
+
+@pytest.mark.parametrize(
+    "error", [OSError, asyncpg.InterfaceError, asyncpg.InternalClientError, asyncpg.ConnectionDoesNotExistError]
+)
+async def test_whatever_asyncpg_says_when_it_cannot_connect_is_the_databases_absence(door, monkeypatch, error):
+    async def refuse(*_args):
+        raise error("not now")
+
+    monkeypatch.setattr(door.pool, "acquire", refuse)
+    opened = session(door)
+    with pytest.raises(DatabaseUnavailable, match="cannot be reached"):
+        await opened.query("SELECT 1", "[]")
+    await opened.rollback()
 
 
 @pytest.mark.parametrize("trusted_s", [-1, 3600])

@@ -41,13 +41,11 @@ declare global {
     type?: "INSERT" | "UPDATE" | "DELETE";
     schema?: string;
     table?: string;
-    /** The trigger's name. */
-    name?: string;
     /** With a `batch_size`: the row events, whose rows the first argument is an array of. */
     batch?: AeroFnEvent[];
     record?: Input | null;
     old_record?: Input | null;
-    /** Schedules and webhooks: the trigger. */
+    /** The trigger's name, of rows, schedules and webhooks. */
     name?: string;
     /** HTTP and webhooks. */
     request?: AeroFnRequest<Input>;
