@@ -44,7 +44,7 @@ class Loop:
         try:
             declared = project.read(self._folder)
             self._forget(declared, changed)
-            self._kept = await asyncio.to_thread(components, declared, kept=self._kept)
+            self._kept = await asyncio.to_thread(components, declared, self._screen.doing, kept=self._kept)
             await self._apply(declared, began)
         except AeroFnError as error:
             self._screen.wrong(error)

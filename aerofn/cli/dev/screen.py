@@ -48,6 +48,10 @@ class Screen:
         """Files of the project have changed."""
         self._say(Text(f"saved {', '.join(names)}", QUIET))
 
+    def doing(self, text: str) -> None:
+        """Something is being done that takes a while."""
+        self._say(Text(text, QUIET))
+
     def wrong(self, error: AeroFnError) -> None:
         """It does not build or cannot be applied; what ran before goes on."""
         self._say(Text.assemble(("✗ ", BAD), error.message))
