@@ -206,8 +206,9 @@ class Session:
             opening, self._opening = self._opening, ""
             try:
                 return await send(connection, opening)
-            except asyncpg.AdminShutdownError:
-                if not opening or not tries_left:
+            except (asyncpg.AdminShutdownError, DatabaseUnavailable) as error:
+                broke = not isinstance(error, DatabaseUnavailable) or isinstance(error.__cause__, BROKEN)
+                if not (broke and opening and tries_left):
                     raise
                 self._discard()
         raise AssertionError("unreachable")

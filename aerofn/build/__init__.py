@@ -21,6 +21,13 @@ _BUILDERS: dict[str, Callable[..., Built]] = {
     **dict.fromkeys(component.EXTENSIONS, component.build_component),
 }
 EXTENSIONS = frozenset(_BUILDERS)
+_OTHERS = (
+    f"supported extensions: {', '.join(sorted(EXTENSIONS))}; others have to make a component"
+    " (wit/aerofn.wit) themselves"
+)
+_RUST = (
+    "let Cargo compile it for wasm32-unknown-unknown, and build the .wasm that it makes: docs/c-and-rust.md"
+)
 
 
 def build(
@@ -48,8 +55,7 @@ def build(
     if builder is None:
         raise InvalidRequest(
             f"{source.name} is in no language that AeroFn can build",
-            hint=f"supported extensions: {', '.join(sorted(EXTENSIONS))}; others have to make a component"
-            " (wit/aerofn.wit) themselves",
+            hint=_RUST if source.suffix == ".rs" else _OTHERS,
         )
     if builder is javascript.build_javascript:
         builder = partial(builder, minify=minify, engine=engine)

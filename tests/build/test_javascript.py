@@ -117,6 +117,7 @@ def test_other_languages(author: Write, tmp_path: Path) -> None:
     assert (error.hint or "").startswith(
         "supported extensions: .c, .cjs, .js, .mjs, .mts, .py, .ts, .wasm; others"
     )
+    assert "Cargo" in (failure(author("fn main() {}", "fn.rs")).hint or "")
     assert "is not a file" in failure(tmp_path / "nothing.js").message
 
 

@@ -56,9 +56,12 @@ async def test_killed_while_idle_before_and_after_a_query(door, database):
 
 
 @pytest.mark.parametrize(
-    "error", [OSError, asyncpg.InterfaceError, asyncpg.InternalClientError, asyncpg.ConnectionDoesNotExistError]
+    "error",
+    [OSError, asyncpg.InterfaceError, asyncpg.InternalClientError, asyncpg.ConnectionDoesNotExistError],
 )
-async def test_whatever_asyncpg_says_when_it_cannot_connect_is_the_databases_absence(door, monkeypatch, error):
+async def test_whatever_asyncpg_says_when_it_cannot_connect_is_the_databases_absence(
+    door, monkeypatch, error
+):
     async def refuse(*_args):
         raise error("not now")
 
@@ -81,6 +84,25 @@ async def test_a_connection_is_used_again_and_replaced_when_its_backend_is_gone(
         if len(backends) == 2:
             await kill(database)
     assert backends[0] == backends[1] != backends[2]
+
+
+@pytest.mark.parametrize("error", [OSError, asyncpg.InterfaceError, asyncpg.InternalClientError])
+async def test_a_first_message_that_meets_a_dying_connection_goes_to_another(door, monkeypatch, error):
+    """PostgreSQL may have said that it ends a connection whose socket is still open: asyncpg then refuses to send."""
+    async with committed(door) as opened:
+        await rows(opened, "SELECT 1")
+    copy_out, dying = asyncpg.Connection._copy_out, []
+
+    async def refused_once(connection, *arguments):
+        if not dying:
+            dying.append(connection)
+            raise error("another operation is in progress")
+        return await copy_out(connection, *arguments)
+
+    monkeypatch.setattr(asyncpg.Connection, "_copy_out", refused_once)
+    async with committed(door) as opened:
+        assert await rows(opened, "SELECT 1") == [[1]]
+    assert dying[0].is_closed()
 
 
 async def test_killed_during_a_query(door, database):
