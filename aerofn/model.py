@@ -113,7 +113,8 @@ class Event(msgspec.Struct, frozen=True):
     """A leased event: what to run, as whom, and the fencing `token` that settling must present.
 
     `payload` is the event's JSON object as the guest receives it, as text made by PostgreSQL; `batch_size`: events
-    that its trigger's function is given at once; `traceparent`: of what caused it, if that is traced.
+    that its trigger's function is given at once; `traceparent`: of what caused it, if that is traced; `held`:
+    others may wait for its end (order, caps).
     """
 
     id: int
@@ -129,6 +130,7 @@ class Event(msgspec.Struct, frozen=True):
     created_at: datetime
     batch_size: int = 1
     traceparent: str | None = None
+    held: bool = False
 
 
 class Record(msgspec.Struct, frozen=True):

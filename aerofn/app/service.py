@@ -96,6 +96,7 @@ class Service:
         await self.parts.runtime.close()
         await self.parts.egress.close()
         await self._guard.close()
+        await self.parts.database.close()
         if self.parts.desk is not None:
             await self.parts.desk.glances.close()
         looking = [] if self._dashboard_pool is None else [self._dashboard_pool]

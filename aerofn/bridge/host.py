@@ -1,7 +1,7 @@
 """What one invocation may reach, behind the four host calls of `wit/aerofn.wit`."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -44,7 +44,8 @@ _NOTHING = Granted({})
 class InvocationHost:
     """One invocation's host: its transaction, its HTTP requests, its log and its granted environment keys.
 
-    `failure` is AeroFn's own error, if a host call ended the run by one.
+    `failure` is AeroFn's own error, if a host call ended the run by one. `secured` is awaited before the first
+    statement: what it does to the database must not come before its lease is on the disk, attempt counted.
     """
 
     def __init__(self, session: Session, outgoing: Outgoing, granted: Granted, max_lines: int) -> None:
@@ -53,6 +54,7 @@ class InvocationHost:
         self._granted = granted
         self._journal = Journal(max_lines, granted.redactor)
         self.failure: AeroFnError | None = None
+        self.secured: Callable[[], Awaitable[None]] | None = None
 
     @property
     def logs(self) -> list[LogLine]:
@@ -72,6 +74,8 @@ class InvocationHost:
     async def db_query(self, sql: str, params: str) -> Reply:
         """Run a statement as the caller; see `Session.query`."""
         try:
+            if self.secured is not None:
+                await self.secured()
             return await self._session.query(sql, params)
         except AeroFnError as error:
             self.failure = error

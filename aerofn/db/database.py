@@ -38,10 +38,33 @@ class Database:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+        self._kept: Any = None
+        self._closed = False
 
     async def fetch(self, statement: str, *arguments: Any) -> list[Any]:
         """All rows."""
         return list(await _told(self._pool.fetch(statement, *arguments)))
+
+    async def fetch_at_once(self, statement: str, *arguments: Any) -> list[Any]:
+        """All rows, by a connection that is kept for this: without the pool's turns before and after."""
+        connection, self._kept = self._kept or await _told(self._pool.acquire()), None
+        try:
+            rows = list(await _told(connection.fetch(statement, *arguments)))
+        except BaseException:
+            await self._pool.release(connection)
+            raise
+        if self._closed or self._kept is not None:
+            await self._pool.release(connection)
+        else:
+            self._kept = connection
+        return rows
+
+    async def close(self) -> None:
+        """Give the kept connection back; the pool is its maker's to close."""
+        self._closed = True
+        connection, self._kept = self._kept, None
+        if connection is not None:
+            await self._pool.release(connection)
 
     async def fetchrow(self, statement: str, *arguments: Any) -> Any:
         """The first row, or None."""

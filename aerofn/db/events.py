@@ -40,10 +40,14 @@ class Events:
     async def lease(self, node: int, most: int, seconds: float) -> list[Event]:
         """Take up to `most` due events for `node`, for `seconds` at the longest."""
         started = time.monotonic()
-        rows = await self._database.fetch(_Q.lease, node, most, seconds, *self._horizon.place())
+        rows = await self._database.fetch_at_once(_Q.lease, node, most, seconds, *self._horizon.place())
         found = [Found(row["due"], row["id"], row["priority"]) for row in rows]
         self._horizon.looked(time.monotonic() - started, found, filled=len(rows) >= most)
         return [_event(row) for row in rows]
+
+    async def secure(self) -> None:
+        """Wait until what was leased so far is on PostgreSQL's disk: `lease` itself does not."""
+        await self._database.execute(_Q.secure)
 
     async def complete(self, leases: Sequence[Lease]) -> set[int]:
         """Remove events that are done; answers the ids that were still leased to us."""
@@ -105,4 +109,5 @@ def _event(row: Any) -> Event:
         created_at=row["created_at"],
         batch_size=row["batch_size"],
         traceparent=row["traceparent"],
+        held=row["due"] is None,
     )

@@ -1,7 +1,9 @@
 """From leased events to the invocation they ask for: one event, or a batch of one trigger's."""
 
+import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 import msgspec
 
@@ -13,10 +15,11 @@ _json = msgspec.json.Encoder()
 
 
 class Waiting(msgspec.Struct, frozen=True):
-    """A leased event, and until when its lease is certain to be ours (`time.monotonic`)."""
+    """A leased event; until when its lease is certain to be ours (`time.monotonic`); what waits until it is safe."""
 
     event: Event
     until: float
+    secured: "Securing"
 
     @property
     def certain(self) -> bool:
@@ -27,6 +30,29 @@ class Waiting(msgspec.Struct, frozen=True):
     def lease(self) -> Lease:
         """What its settlement must present."""
         return Lease(self.event.id, self.event.token)
+
+
+class Securing:
+    """What waits until the leases of one look are safe on the database's disk; see `dispatch.contract.Secured`.
+
+    Args:
+        secure: makes them so.
+    """
+
+    def __init__(self, secure: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._secure = secure
+        self._task: asyncio.Task[None] | None = None
+
+    def begin(self) -> asyncio.Task[None]:
+        """Do it, if it has not begun."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._secure())
+            self._task.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may ask
+        return self._task
+
+    async def __call__(self) -> None:
+        """Wait for its end; raises what it raised."""
+        await asyncio.shield(self.begin())
 
 
 class _Sender(msgspec.Struct, frozen=True):
@@ -44,15 +70,17 @@ class _Batch(msgspec.Struct, frozen=True):
     caller: _Sender
 
 
-def call_for(events: Sequence[Event], version: Version) -> Call:
+def call_for(batch: Sequence[Waiting], version: Version) -> Call:
     """The invocation of `version` for one event, or for several of one trigger and caller."""
+    events = [one.event for one in batch]
     first = events[0]
     return Call(
         version=version,
         caller=first.caller,
         payload=first.payload if first.batch_size == 1 else _batch(events),
         trigger=first.trigger,
-        leases=tuple([Lease(event.id, event.token) for event in events]),
+        leases=tuple([one.lease for one in batch]),
+        secured=batch[-1].secured,  # with it what was leased before
         attempt=first.attempt,
         depth=first.depth,
         parents=tuple([event.traceparent for event in events if event.traceparent is not None]),

@@ -10,11 +10,15 @@ from aerofn.errors import AeroFnError
 from aerofn.model import Caller, Event, Limits, LogLine, Record, Run, Version
 from aerofn.tracing import Trace
 
+# Waits until the leases of an invocation's events are on the database's disk.
+Secured = Callable[[], Awaitable[None]]
+
 
 class Host(Protocol):
     """One invocation's way to the world; see `aerofn.bridge.host`."""
 
     failure: AeroFnError | None
+    secured: Secured | None
 
     @property
     def logs(self) -> list[LogLine]: ...  # noqa: D102
@@ -74,6 +78,7 @@ class Queue(Protocol):
     """Leases and settles events; see `aerofn.db.events.Events`."""
 
     async def lease(self, node: int, most: int, seconds: float) -> list[Event]: ...  # noqa: D102
+    async def secure(self) -> None: ...  # noqa: D102
     async def complete(self, leases: Sequence[Lease]) -> set[int]: ...  # noqa: D102
     async def retry(self, lease: Lease, seconds: float, error: dict[str, Any]) -> None: ...  # noqa: D102
     async def bury(self, lease: Lease, error: dict[str, Any]) -> None: ...  # noqa: D102

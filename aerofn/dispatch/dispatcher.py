@@ -13,7 +13,7 @@ import structlog
 
 from aerofn.db.events import Lease
 from aerofn.dispatch import retry
-from aerofn.dispatch.calls import Waiting, call_for
+from aerofn.dispatch.calls import Securing, Waiting, call_for
 from aerofn.dispatch.contract import Queue, Registry
 from aerofn.dispatch.invoker import Completed, Invoker, error_of
 from aerofn.dispatch.lanes import Lanes, Outlets
@@ -78,6 +78,8 @@ class Dispatcher:
         self._ahead: deque[Waiting] = deque()
         self._running: set[asyncio.Task[None]] = set()
         self._wakeup = asyncio.Event()
+        self._more = False  # the last look may have left some behind
+        self._holding = False  # others may wait for the end of what runs here
         self._stopping = False
         self._leases_no_more = asyncio.Event()
         self._leases_no_more.set()
@@ -141,18 +143,28 @@ class Dispatcher:
         """Lease what there is room for; answers the longest time to wait for a wakeup."""
         waiting, node = self._waiting, self._node()
         if node is None or waiting >= self._least:
+            self._more = True
             return self._pace.poll_s
         room = self._least * _AHEAD - waiting
         leased = await self._queue.lease(node, room, self._pace.lease_s)
         self._wakeups.found(len(leased))
         self._least = max([self._pace.concurrency, *(event.batch_size for event in leased)])
         until = time.monotonic() + self._pace.lease_s
-        self._ahead.extend(Waiting(event, until) for event in leased)
-        self._start()
         if leased:
+            securing = Securing(self._queue.secure)
+            self._ahead.extend(Waiting(event, until, securing) for event in leased)
+            self._start()
+            securing.begin()  # while their sandboxes are made
+        self._holding = any(event.held for event in leased) or (self._holding and not self._idle)
+        self._more = 2 * len(leased) >= room  # free events have half the room if others are held back
+        if self._more:
             return self._pace.poll_s if len(leased) == room else 0.0
         due = await self._queue.next_due()
         return self._pace.poll_s if due is None else min(max(due, 0.0), self._pace.poll_s)
+
+    @property
+    def _idle(self) -> bool:
+        return not (self.running or self._waiting)
 
     @property
     def _waiting(self) -> int:
@@ -185,7 +197,7 @@ class Dispatcher:
 
     def _room(self) -> None:
         self._start()
-        if self._waiting < self._least:
+        if self._waiting < self._least and (self._more or self._holding):
             self.wake()
 
     def _run_alone(self, one: Waiting) -> None:
@@ -198,7 +210,7 @@ class Dispatcher:
     async def _handle(self, batch: list[Waiting]) -> None:
         event = batch[0].event
         try:
-            completed = await self._invoke([one.event for one in batch])
+            completed = await self._invoke(batch)
         except AeroFnError as error:
             if len(batch) == 1:
                 lease = batch[0].lease
@@ -231,12 +243,13 @@ class Dispatcher:
         lease = Lease(event.id, event.token)
         await self._failed(event, lease, run.outcome, run.error, error_of(run, completed.failure) or {})
 
-    async def _invoke(self, events: list[Event]) -> Completed:
-        if events[0].depth > self._pace.max_depth:
-            raise _loop(events[0])
-        version = await self._registry.active(events[0].function)
-        runs = self._sender if events[0].trigger == "fetch" else self._invoker
-        return await runs.invoke(call_for(events, version))
+    async def _invoke(self, batch: list[Waiting]) -> Completed:
+        event = batch[0].event
+        if event.depth > self._pace.max_depth:
+            raise _loop(event)
+        version = await self._registry.active(event.function)
+        runs = self._sender if event.trigger == "fetch" else self._invoker
+        return await runs.invoke(call_for(batch, version))
 
     async def _failed(
         self,

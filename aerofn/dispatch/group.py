@@ -66,7 +66,7 @@ class Group:
             self._current = None
             return True
         try:
-            call = call_for([one.event], await self._registry.active(one.event.function))
+            call = call_for([one], await self._registry.active(one.event.function))
             if self._version not in (None, call.version):
                 lane.appendleft(one)
                 self._current = None

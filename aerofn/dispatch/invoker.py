@@ -11,7 +11,7 @@ import structlog
 
 from aerofn.db.events import Lease
 from aerofn.db.results import Kept, Taken
-from aerofn.dispatch.contract import Hosts, RecordSink, Registry, Sandbox
+from aerofn.dispatch.contract import Hosts, RecordSink, Registry, Sandbox, Secured
 from aerofn.dispatch.traced import REPEATED, begun, ended, traced
 from aerofn.errors import AeroFnError, DatabaseUnavailable, HostError, LeaseLost, QueryError
 from aerofn.model import Caller, GuestError, Limits, Outcome, Record, Run, Usage, Version, random_id
@@ -28,7 +28,7 @@ Keep = Callable[[Lease | None, Kept], Awaitable[None]]
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
     """What to invoke. `payload` is the event's JSON; `leases`: of the events that asked for it; `taken` is there when
-    a request did that must not run twice; `parents`: traceparents, as they came.
+    a request did that must not run twice; `parents`: traceparents, as they came; `secured`: see `Secured`.
 
     `trigger` is `http`, `row`, `schedule`, `webhook` or `invoke`; `depth` counts the functions behind it.
     """
@@ -38,6 +38,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     payload: bytes
     trigger: str
     leases: tuple[Lease, ...] = ()
+    secured: Secured | None = None
     taken: Taken | None = None
     attempt: int = 1
     depth: int = 0
@@ -117,6 +118,7 @@ class Invoker:
         version = call.version
         component = await self._component(version)
         host = await self._hosts.host(version, call.acts_as, call.depth, trace)
+        host.secured = call.secured
         run = Run(Outcome.CANCELLED, None, GuestError("cancelled"), _NOTHING_USED)
         try:
             run = await self._sandbox.run(component, call.payload, host, version.limits, version.function)
@@ -149,6 +151,7 @@ class Invoker:
         component = await self._component(version)
         trace = None if self._tracing is None else begun(self._tracing, call)
         host = await self._hosts.member(version, shared, trace)
+        host.secured = call.secured
         limits = Limits(min(version.limits.timeout_ms, most_ms), version.limits.memory_mb)
         run = await self._sandbox.run(component, call.payload, host, limits, version.function)
         run = host.redacted(run)

@@ -127,10 +127,16 @@ END $$;
 REVOKE ALL ON FUNCTION aerofn.discard_all FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION aerofn.discard_all TO aerofn_admin;
 
+-- A lease's fencing token, never drawn twice. Not from a sequence: its numbers would come again after a crash that
+-- lost the leases they were given to.
+CREATE OR REPLACE FUNCTION aerofn_internal.new_token() RETURNS bigint
+LANGUAGE sql VOLATILE AS $$ SELECT hashtextextended(gen_random_uuid()::text, 0) $$;
+REVOKE ALL ON FUNCTION aerofn_internal.new_token() FROM PUBLIC;
+
 -- Called by a function's own transaction just before it commits: its effects and its event's end are one. Several
 -- where they shared the transaction. Raises AF001 when a lease has passed to another node, which rolls all back.
 CREATE OR REPLACE FUNCTION aerofn_internal.complete_events(events bigint[], leases bigint[]) RETURNS void
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
 DECLARE
   ended int;
 BEGIN

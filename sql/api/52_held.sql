@@ -67,17 +67,20 @@ DECLARE
   start bigint := hashtextextended(random()::text, 0);
 BEGIN
   RETURN QUERY WITH due AS MATERIALIZED (
-    SELECT e.id
-    FROM aerofn_internal.first_of_rows(f, start) first
-    JOIN aerofn_internal.events e ON e.id = first.id
-    WHERE first.run_at <= now() AND e.state = 'pending' AND NOT EXISTS (
-      SELECT FROM aerofn_internal.events r WHERE r.order_key = first.order_key AND r.state = 'running')
-    LIMIT most FOR UPDATE OF e SKIP LOCKED
+    SELECT locked.id
+    FROM (SELECT first.id FROM aerofn_internal.first_of_rows(f, start) first
+          WHERE first.run_at <= now() AND NOT EXISTS (
+            SELECT FROM aerofn_internal.events r WHERE r.order_key = first.order_key AND r.state = 'running')
+          OFFSET 0) first
+    -- One look by its id for each, in any plan.
+    CROSS JOIN LATERAL (SELECT e.id FROM aerofn_internal.events e WHERE e.id = first.id AND e.state = 'pending'
+                        FOR UPDATE SKIP LOCKED) locked
+    LIMIT most
   )
   UPDATE aerofn_internal.events e
   SET state = 'running', attempt = e.attempt + 1, leased_by = node, lease_until = now() + lease,
-      token = nextval('aerofn_internal.lease_tokens')
-  FROM unnest(ARRAY(SELECT id FROM due)) AS due (id) WHERE e.id = due.id
+      token = aerofn_internal.new_token()
+  WHERE e.id = ANY (ARRAY(SELECT id FROM due))
   RETURNING e.*;
 END $$;
 REVOKE ALL ON FUNCTION aerofn_internal.lease_ordered(int, int, int, interval) FROM PUBLIC;
@@ -95,8 +98,8 @@ BEGIN
   )
   UPDATE aerofn_internal.events e
   SET state = 'running', attempt = e.attempt + 1, leased_by = node, lease_until = now() + lease,
-      token = nextval('aerofn_internal.lease_tokens')
-  FROM unnest(ARRAY(SELECT id FROM due)) AS due (id) WHERE e.id = due.id
+      token = aerofn_internal.new_token()
+  WHERE e.id = ANY (ARRAY(SELECT id FROM due))
   RETURNING e.*;
 END $$;
 REVOKE ALL ON FUNCTION aerofn_internal.lease_capped(int, int, int, interval) FROM PUBLIC;
@@ -106,7 +109,7 @@ REVOKE ALL ON FUNCTION aerofn_internal.lease_capped(int, int, int, interval) FRO
 -- never count at the same time. One that finds the lock taken goes on; who holds it takes what there is room for.
 CREATE OR REPLACE FUNCTION aerofn_internal.lease_held(node int, most int, seconds float8)
 RETURNS SETOF aerofn_internal.events
-LANGUAGE plpgsql VOLATILE ROWS 10 SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE ROWS 10 SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
 DECLARE
   f record;
   room int;

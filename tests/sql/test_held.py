@@ -204,9 +204,9 @@ async def test_order_and_cap_together(conn):
     await conn.execute(f"SELECT aerofn.create_row_trigger('f', 't', {ORDERED})")
     await conn.execute("INSERT INTO t SELECT i FROM generate_series(1, 5) i; UPDATE t SET n = 1")
     seen = defaultdict(list)
-    for _ in range(5):
-        events = await lease(conn)
-        assert len(events) == 2
+    while left := await conn.fetchval("SELECT count(DISTINCT order_key) FROM aerofn_internal.events"):
+        events = await lease(conn)  # of two rows, from a place of chance
+        assert len(events) == min(left, 2)
         for id_, n in rows(events):
             seen[id_].append(n)
         await complete(conn, *events)
