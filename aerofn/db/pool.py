@@ -133,6 +133,7 @@ async def _service_pool(
             timeout=10,
             reset=_as_it_is,
             server_settings=parameters,
+            init=_plan_for_large_tables,
         )
     except (*BROKEN, TimeoutError, asyncpg.PostgresError) as error:
         raise unavailable(error) from error
@@ -190,6 +191,11 @@ def unavailable(error: BaseException) -> DatabaseUnavailable:
         detail=str(error) or type(error).__name__,
         hint="check DATABASE_URL and that PostgreSQL accepts connections",
     )
+
+
+async def _plan_for_large_tables(connection: Connection) -> None:
+    # Not in the startup packet, which poolers refuse (see connect_direct).
+    await connection.execute(sql.queries("events").planning)
 
 
 async def _as_it_is(_connection: Connection) -> None:

@@ -98,6 +98,11 @@ SELECT pg_advisory_unlock_shared(4279888, 0)
 -- So that a machine that is gone, and not only a process, frees its lock within half a minute.
 SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3
 
+-- name: planning
+-- Plans are kept, and one made while a table was small would read it through once it is large. Without JIT, which
+-- PostgreSQL before 18 takes for worth it wherever there is no other way.
+SET enable_seqscan = off; SET jit = off
+
 -- name: echo
 SELECT pg_notify('aerofn_echo', '')
 

@@ -95,6 +95,29 @@ async def test_busy_nodes_do_without_wakeups_and_idle_ones_are_told(shop, databa
         await node.records.until(4)
 
 
+async def test_no_statement_runs_before_its_lease_is_on_the_disk(shop, node_of, monkeypatch):
+    """Else an event whose statement crashes PostgreSQL would come back with its attempt uncounted, for ever."""
+    async with node_of(poll_s=0.2) as node:
+        secure, tries = node.parts.events.secure, []
+
+        async def at_the_second_try():
+            tries.append(1)
+            if len(tries) == 1:
+                raise DatabaseUnavailable("the connection broke")
+            await secure()
+
+        monkeypatch.setattr(node.parts.events, "secure", at_the_second_try)
+        await shop.execute("INSERT INTO orders (product_id, quantity) VALUES (1, 3)")
+        first, second = await node.records.until(2)
+        assert (first.status, first.attempt, first.error["message"]) == (
+            "host_error",
+            1,
+            "the connection broke",
+        )
+        assert (second.status, second.attempt) == ("success", 2)
+    assert await shop.fetchval("SELECT stock FROM products WHERE id = 1") == 97
+
+
 @pytest.fixture
 def pgbouncer(database):
     """URL of the test's database by way of a real pgbouncer in transaction mode."""

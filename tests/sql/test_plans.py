@@ -8,7 +8,6 @@ import json
 import pytest
 
 from aerofn import sql
-from aerofn.db.pool import SERVICE_SETTINGS
 
 QUERIES = sql.queries("events")
 COMPONENT = bytes.fromhex("0061736d0d000100")
@@ -85,7 +84,8 @@ def set_of(numbers):
 @pytest.fixture
 async def node(database):
     """A node whose plans were made while nothing waited."""
-    conn = await database.connect(server_settings=SERVICE_SETTINGS)
+    conn = await database.connect()
+    await conn.execute(QUERIES.planning)
     await conn.execute("ALTER TABLE aerofn_internal.events SET (autovacuum_enabled = false)")
     await conn.execute("SELECT aerofn.register_function('f', $1)", COMPONENT)
     node = Node(conn)
