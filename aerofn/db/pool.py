@@ -1,6 +1,7 @@
 """Connections: the service's own pool, and one pool for each exposed role's login."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -105,7 +106,11 @@ async def connect_otherwise(settings: Settings, known: Logins) -> Connection:
 async def open_service_pool(settings: Settings, known: Logins) -> Pool:
     """The pool for leasing, settling, the registry and records; past a pooler, for its prepared statements."""
     return await _service_pool(
-        settings, known, (1, settings.service_pool_size), {"application_name": "aerofn service"}
+        settings,
+        known,
+        (1, settings.service_pool_size),
+        {"application_name": "aerofn service"},
+        init=_plan_for_large_tables,
     )
 
 
@@ -115,7 +120,11 @@ async def open_dashboard_pool(settings: Settings, known: Logins) -> Pool:
 
 
 async def _service_pool(
-    settings: Settings, known: Logins, size: tuple[int, int], parameters: dict[str, str]
+    settings: Settings,
+    known: Logins,
+    size: tuple[int, int],
+    parameters: dict[str, str],
+    init: Callable[[Connection], Awaitable[None]] | None = None,
 ) -> Pool:
     async def connect(*where: Any, **options: Any) -> Connection:
         return await known.connected(
@@ -133,7 +142,7 @@ async def _service_pool(
             timeout=10,
             reset=_as_it_is,
             server_settings=parameters,
-            init=_plan_for_large_tables,
+            init=init,
         )
     except (*BROKEN, TimeoutError, asyncpg.PostgresError) as error:
         raise unavailable(error) from error
