@@ -1,7 +1,6 @@
 """Connections: the service's own pool, and one pool for each exposed role's login."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -124,7 +123,7 @@ async def _service_pool(
     known: Logins,
     size: tuple[int, int],
     parameters: dict[str, str],
-    init: Callable[[Connection], Awaitable[None]] | None = None,
+    init: Any = None,
 ) -> Pool:
     async def connect(*where: Any, **options: Any) -> Connection:
         return await known.connected(
