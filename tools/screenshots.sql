@@ -41,7 +41,7 @@ SELECT gen_random_uuid(), f.name, f.version, f.source, 1, CASE WHEN bad THEN f.f
        CASE WHEN f.source = 'http' THEN 'user-' || (random() * 900)::int END,
        CASE WHEN f.source = 'http' THEN 'authenticated' ELSE 'service_role' END,
        CASE WHEN bad THEN jsonb_build_object('code', f.failure, 'message', f.message) END, '[]',
-       now() - interval '1 minute' * greatest(0, 60 * at - 3 * f.calm * sin(13 * at))
+       now() - interval '1 minute' * abs(60 * at - 1.7 * f.calm * sin(13 * at))
 FROM (VALUES
   ('reduce-stock', 3, 'row', 3.1, 1.6, 2, 2600, 0.006, 'function_error', 'order wants more than is left', 1.0),
   ('send-receipt', 2, 'row', 48, 2.4, 1, 640, 0.02, 'timeout', 'it ran longer than 10000 ms', 0.4),

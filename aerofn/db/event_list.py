@@ -87,13 +87,16 @@ class EventList:
         rows = await self._database.fetch(_Q.some, state, function, trigger, before, limit)
         return [ListedEvent(**_fields(row)) for row in rows]
 
-    async def one(self, event: int) -> ShownEvent:
+    async def one(self, event: int, longest: int | None = None) -> ShownEvent:
         """An event with its payload and the errors of all its attempts.
+
+        Args:
+            longest: characters after which payload, records, claims and errors are cut; they may be no JSON then.
 
         Raises:
             NotFound: there is none (any more).
         """
-        row = await self._database.fetchrow(_Q.one, event)
+        row = await self._database.fetchrow(_Q.one, event, longest)
         if row is None:
             raise NotFound(
                 f"there is no event {event}", hint="completed events are gone; what ran is in the invocations"

@@ -36,6 +36,9 @@ class ShownInvocation(InvocationLine, frozen=True, kw_only=True):
     """A whole record."""
 
     cpu_ms: float
+    host_calls: int | None
+    bytes_in: int | None
+    bytes_out: int | None
     error: dict[str, Any] | None
     logs: list[LogLine]
 

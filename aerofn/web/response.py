@@ -28,7 +28,8 @@ _HOP_BY_HOP = frozenset({
 # They speak for the whole origin, where the dashboard lives too.
 _OF_THE_ORIGIN = frozenset({"clear-site-data", "service-worker-allowed", "strict-transport-security"})
 # The dashboard's own, which a function could otherwise replace.
-OUR_COOKIE = re.compile(r"\s*(__host-|__secure-)?aerofn", re.IGNORECASE)
+# A cookie without a name is sent as its value: "=aerofn…" would look like one of ours.
+OUR_COOKIE = re.compile(r"[\s=]*(__host-|__secure-)?aerofn", re.IGNORECASE)
 # A page that a function answers runs its scripts in an origin of its own: it cannot reach the dashboard's.
 _NO_ORIGIN = (
     b"content-security-policy",

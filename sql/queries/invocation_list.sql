@@ -36,7 +36,7 @@ FROM i ORDER BY i."timestamp" DESC, i.id DESC
 -- $1 id
 SELECT i.id::text AS id, i."timestamp" AS at, i.function, i.version, i."trigger", i.event_id, i.attempt, i.status,
        i.duration_ms, i.memory_peak_mb, i.queries, i.role, i.user_id, i.error ->> 'message' AS reason,
-       i.cpu_ms, i.error::text AS error, i.logs::text AS logs
+       i.cpu_ms, i.host_calls, i.bytes_in, i.bytes_out, i.error::text AS error, i.logs::text AS logs
 FROM aerofn_internal.invocations i WHERE i.id = $1::uuid LIMIT 1
 
 -- name: of_event

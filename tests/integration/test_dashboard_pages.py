@@ -82,7 +82,7 @@ async def test_hostile_rows_stay_text(see, conn, client):
     shown = text_of(await see(f"/invocations/{ran}"))
     assert HOSTILE in shown
     assert "safe⟨RIGHT-TO-LEFT OVERRIDE⟩txt.exe⟨LEFT-TO-RIGHT ISOLATE⟩␛[31m" in shown
-    assert "more characters" in shown
+    assert "more lines are too long for a page" in shown
     assert (await send(client, "/triggers/pause", trigger="nobody's")).status_code == 404
     answer = await send(
         client, "/events/discard", trigger=httpx.QueryParams({"": text}).__str__()[1:].replace("+", "%20")

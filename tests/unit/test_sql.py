@@ -137,3 +137,6 @@ def test_a_wheel_carries_the_same_files(tmp_path):
     assert where == str(tmp_path / "site" / "aerofn" / "_share" / "sql")
     assert checksums == str([m.checksum for m in sql.migrations()])
     assert (tmp_path / "site" / "aerofn" / "_share" / "wit" / "aerofn.wit").is_file()
+    for below in ("web/dashboard/templates", "web/dashboard/static"):
+        shipped = {path.name for path in (tmp_path / "site" / "aerofn" / below).iterdir()}
+        assert shipped == {path.name for path in (ROOT / "aerofn" / below).iterdir()} != set()

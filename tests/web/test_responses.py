@@ -201,6 +201,7 @@ async def test_a_page_of_a_function_is_not_of_the_dashboards_origin(
         ("Service-Worker-Allowed", "/"),
         ("Set-Cookie", "aerofn_session=x; Path=/"),
         ("Set-Cookie", ["a=b", " __Host-AeroFn=x"]),
+        ("Set-Cookie", "=aerofn_session=x; Path=/dashboard"),
     ],
 )
 async def test_a_function_does_not_speak_for_the_origin(

@@ -148,6 +148,7 @@ class Story:
         self._stage.hints(
             (
                 ("HTTP", url),
+                ("dashboard", f"{url}/ with the token that this prints: aerofn token --role service_role"),
                 ("try", "INSERT INTO orders (product_id, quantity) VALUES (2, 1);"),
                 ("stop", "Ctrl-C here; PostgreSQL stops too"),
             )

@@ -7,6 +7,7 @@ import msgspec
 from starlette.requests import Request
 
 from aerofn.errors import NotFound
+from aerofn.web.dashboard import words
 from aerofn.web.dashboard.desk import PAGE, Desk
 from aerofn.web.dashboard.forms import field
 from aerofn.web.dashboard.session import PATH
@@ -66,7 +67,7 @@ class EventPages:
         event = _event(request)
         attempts = await self._desk.invocations.of_event(event, PAGE)
         try:
-            found = await self._desk.events.one(event)
+            found = await self._desk.events.one(event, words.LONGEST + 1)
         except NotFound:
             if not attempts:
                 raise
@@ -116,10 +117,9 @@ class EventPages:
 def _errors(kept: Any) -> list[AttemptError]:
     """The errors that are kept with an event, the last attempt's first."""
     try:
-        errors = msgspec.convert(msgspec.json.decode(kept or b"[]"), list[AttemptError], strict=False)
+        return msgspec.json.decode(kept or b"[]", type=list[AttemptError], strict=False)[::-1]
     except msgspec.MsgspecError:
-        return []
-    return errors[::-1]
+        return []  # too long, or of an older version: shown as it is
 
 
 def _next(form: Form, event: int) -> str:

@@ -1,17 +1,20 @@
 """The pages of invocations: the newest ones, live, and one whole."""
 
 import re
+from collections.abc import Iterator
 from datetime import datetime
 
 from starlette.requests import Request
 
 from aerofn.errors import NotFound
+from aerofn.model import LogLine
 from aerofn.web.dashboard.desk import PAGE, Desk
 from aerofn.web.dashboard.site import View
 from aerofn.web.operation import FUNCTION_NAME
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _NAME = re.compile(FUNCTION_NAME)
+_LONGEST_LOG = 512 * 1024
 
 
 class InvocationPages:
@@ -54,7 +57,23 @@ class InvocationPages:
         attempts = (
             [] if found.event_id is None else await self._desk.invocations.of_event(found.event_id, PAGE)
         )
-        return View("invocation.html", {"one": found, "attempts": attempts})
+        lines = list(_first(found.logs))
+        return View("invocation.html", {
+            "one": found,
+            "attempts": attempts,
+            "lines": lines,
+            "left_out": len(found.logs) - len(lines),
+        })  # fmt: skip
+
+
+def _first(lines: list[LogLine]) -> Iterator[LogLine]:
+    """The first lines of a log, as many as a page bears."""
+    left = _LONGEST_LOG
+    for line in lines:
+        left -= len(line.message)
+        if left < 0:
+            return
+        yield line
 
 
 def _place(text: str) -> tuple[datetime, str] | None:

@@ -16,6 +16,7 @@ from aerofn.web.dashboard.session import PATH, Session, Sessions
 
 log = structlog.get_logger(__name__)
 Form = Mapping[str, str]
+_LONGEST_LOGGED = 300
 
 _NOTICES = {
     "activated": "That version runs now.",
@@ -81,7 +82,7 @@ class Site:
             check_token(form, session.form_token)
             went = await decide(request, form)
             self._desk.glances.forget()
-            said = {name: value for name, value in form.items() if name != TOKEN}
+            said = {name: value[:_LONGEST_LOGGED] for name, value in form.items() if name != TOKEN}
             log.info("decided in the dashboard", path=request.url.path, form=said, by=session.caller.subject)
             return RedirectResponse(went.url, 303)
 

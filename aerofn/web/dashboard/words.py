@@ -13,9 +13,10 @@ LONGEST = 64 * 1024
 """Characters of one text on a page."""
 
 _STEPS = ((60, 1, "s"), (3600, 60, "min"), (86_400 * 2, 3600, "h"), (float("inf"), 86_400, "days"))
-# Controls, and what turns the direction of text around or has no width: a name could show as another.
+# Controls, and what turns the direction of text around or has no width: a name could show as another. Not the two
+# joiners, of which emoji and some scripts are made.
 _UNSEEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff"
     "\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
 
@@ -29,7 +30,7 @@ def visible(value: Any) -> Any:
     cut = value[:LONGEST].replace("\r\n", "\n")
     if not cut.isprintable():
         cut = _UNSEEN.sub(_named, cut)
-    return f"{cut}… ({len(value) - LONGEST:,} more characters)" if len(value) > LONGEST else cut
+    return f"{cut}… (the rest is not shown)" if len(value) > LONGEST else cut
 
 
 def _named(found: re.Match[str]) -> str:
@@ -95,8 +96,10 @@ def memory(mb: float | None) -> str:
     return "–" if mb is None else f"{mb:.1f} MB"
 
 
-def size(count: int) -> str:
+def size(count: int | None) -> str:
     """Bytes."""
+    if count is None:
+        return "–"
     return f"{count / (1 << 20):.1f} MB" if count >= 1 << 20 else f"{count / 1024:.1f} KB"
 
 
