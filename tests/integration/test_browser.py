@@ -18,6 +18,7 @@ from .dashboard_kit import HOSTILE, REVERSED, dead_event, record
 from .http_kit import deploy, lasting, served, token
 
 LONG_MS = 30_000
+expect.set_options(timeout=LONG_MS)
 PHONE = {"width": 375, "height": 700}
 NOTE = b"\0\3\1vx"  # a section without meaning, which makes another version of a component
 # What this page sends to the dashboard, from the same origin, is what any site could send.
@@ -104,7 +105,7 @@ async def log_in(page):
     await page.goto("/")
     await page.get_by_label("Token of role").fill(token("service_role", sub="ops"))
     await page.get_by_role("button", name="Log in").click()
-    await expect(page.get_by_role("heading", name="Functions")).to_be_visible(timeout=LONG_MS)
+    await expect(page.get_by_role("heading", name="Functions")).to_be_visible()
 
 
 @pytest.fixture
@@ -137,7 +138,7 @@ async def test_an_insert_appears_by_itself(page, db):
     await expect(page.get_by_role("button", name="Live")).to_have_attribute("aria-pressed", "true")
     before = await recorded(db)
     await order(db)
-    await expect(rows).to_have_count(before + 1, timeout=LONG_MS)
+    await expect(rows).to_have_count(before + 1)
     await expect(rows.first).to_contain_text("reduce-stock")
     await expect(rows.first).to_contain_text("success")
     await rows.first.get_by_role("link").first.click()
@@ -150,11 +151,11 @@ async def test_what_has_focus_stays_and_live_can_be_paused(page, db):
     await page.goto("/dashboard/invocations")
     rows = page.locator("#invocations tbody tr")
     before = await recorded(db)
-    await expect(rows).to_have_count(before, timeout=LONG_MS)
+    await expect(rows).to_have_count(before)
     await rows.first.get_by_role("link").first.focus()
     focused = await page.evaluate("document.activeElement.href")
     await order(db)
-    await expect(rows).to_have_count(before + 1, timeout=LONG_MS)
+    await expect(rows).to_have_count(before + 1)
     assert await page.evaluate("document.activeElement.href") == focused
     await page.get_by_role("button", name="Live").click()
     asked = []
@@ -170,16 +171,16 @@ async def test_a_dead_event_is_replayed_and_another_discarded(page, db):
     for _ in range(4):
         await order(db, 2, 5)
     rows = page.locator("#events tbody tr")
-    await expect(rows).to_have_count(4, timeout=LONG_MS)  # live
+    await expect(rows).to_have_count(4)  # live
     await expect(page.locator("nav .badge")).to_have_text(re.compile("4"))
     await rows.last.get_by_role("link").click()
     await expect(page.locator(".errors")).to_contain_text("only 1 are left")
     await expect(page.locator("pre")).to_contain_text(['"quantity": 5'])
     await db.execute("UPDATE products SET stock = 100 WHERE id = 2")
     await page.get_by_role("button", name="Replay").click()
-    await expect(page.locator(".head .status")).to_contain_text("done", timeout=LONG_MS)  # live
+    await expect(page.locator(".head .status")).to_contain_text("done")  # live
     await page.goto("/dashboard/events?state=dead")
-    await expect(rows).to_have_count(3, timeout=LONG_MS)
+    await expect(rows).to_have_count(3)
     await rows.last.get_by_role("button", name="Discard").click()
     await expect(page.get_by_role("status").filter(has_text="Given up")).to_be_visible()
     await expect(rows).to_have_count(2)
@@ -219,7 +220,7 @@ async def test_by_keyboard_alone(page_of, db):
     await tab_to(page, "Dead events")
     assert await page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
     await page.keyboard.press("Enter")
-    await expect(page.locator("#events tbody tr")).to_have_count(1, timeout=LONG_MS)
+    await expect(page.locator("#events tbody tr")).to_have_count(1)
     await tab_to(page, "Discard all")
     await page.keyboard.press("Enter")
     await tab_to(page, "Discard 1 event")
@@ -303,7 +304,7 @@ async def test_a_functions_page_cannot_ride_the_session(page, shop, db, probe):
     sent = []
     page.on("request", lambda request: sent.append(request) if request.method == "POST" else None)
     await page.goto(f"/functions/v1/probe/page?{attack}")
-    await expect(page.locator("body")).to_contain_text("unread;no cookies;sent", timeout=LONG_MS)
+    await expect(page.locator("body")).to_contain_text("unread;no cookies;sent")
     page.complaints.clear()  # the browser says what it refused
     answered = await sent[0].response()
     assert answered.status == 403
@@ -318,5 +319,5 @@ async def test_when_the_session_ends_the_page_goes_to_the_login(page_of):
     page = await page_of()
     await log_in(page)
     await page.context.clear_cookies()
-    await expect(page.get_by_role("heading", name="Log in")).to_be_visible(timeout=LONG_MS)
+    await expect(page.get_by_role("heading", name="Log in")).to_be_visible()
     page.complaints.clear()  # the poll's 401

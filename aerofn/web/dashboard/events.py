@@ -69,7 +69,8 @@ class EventPages:
         try:
             found = await self._desk.events.one(event, words.LONGEST + 1)
         except NotFound:
-            if not attempts:
+            # Just replayed, it may have run already, and its record is being written.
+            if not attempts and request.query_params.get("notice") != "replayed":
                 raise
             return View("done.html", {"event": event, "attempts": attempts})
         return View("event.html", {"one": found, "attempts": attempts, "errors": _errors(found.errors)})

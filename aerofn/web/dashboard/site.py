@@ -8,7 +8,7 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from aerofn.errors import InvalidToken, NotAllowed
+from aerofn.errors import InvalidToken, NotAllowed, NotFound
 from aerofn.web.dashboard.desk import Desk
 from aerofn.web.dashboard.forms import TOKEN, check_token, form_of
 from aerofn.web.dashboard.render import html
@@ -66,7 +66,12 @@ class Site:
                 session = await self._sessions.of(request)
             except (InvalidToken, NotAllowed):
                 return _to_login(request)
-            view = await show(request)
+            try:
+                view = await show(request)
+            except NotFound:
+                if _by_script(request):
+                    return Response(status_code=204)  # what the page shows is gone: it stays as it is
+                raise
             return html(view.template, **view.context, **await self._frame(request, session))
 
         return endpoint
@@ -104,8 +109,13 @@ def _notice(request: Request) -> str | None:
     return text and text.format(n=count if count.isdecimal() and len(count) < 10 else "0")
 
 
+def _by_script(request: Request) -> bool:
+    """Whether a page's script asks, to renew it."""
+    return "x-requested-with" in request.headers
+
+
 def _to_login(request: Request) -> Response:
-    if request.headers.get("sec-fetch-mode", "navigate") != "navigate":
-        return Response(status_code=401)  # the script of a page whose session has ended
+    if _by_script(request):
+        return Response(status_code=401)  # it then loads the page anew
     here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     return RedirectResponse(f"{PATH}/login?next={quote(here, safe='')}", 303)

@@ -26,6 +26,7 @@ function ask() {
   if (document.hidden || button.getAttribute("aria-pressed") !== "true") return;
   const request = new XMLHttpRequest();
   request.open("GET", location.pathname + location.search);
+  request.setRequestHeader("X-Requested-With", "XMLHttpRequest");
   request.responseType = "document";
   request.timeout = LONGEST_MS;
   request.onloadend = () => answered(request);
@@ -34,8 +35,8 @@ function ask() {
 
 function answered(request) {
   if (request.status === 401) return location.reload();  // the session has ended: to the login
-  const good = request.status === 200 && request.response;
-  if (good) regions.forEach((region) => renew(region, request.response.getElementById(region.id)));
+  const good = request.status === 204 || (request.status === 200 && request.response);
+  if (request.status === 200 && good) regions.forEach((region) => renew(region, request.response.getElementById(region.id)));
   pause = good ? EVERY_MS : Math.min(pause * 2, LONGEST_MS);
   tell(good ? "" : "No answer from the service: trying again");
   timer = setTimeout(ask, pause);
