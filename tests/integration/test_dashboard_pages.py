@@ -90,38 +90,43 @@ async def test_hostile_rows_stay_text(see, conn, client):
     assert answer.headers["location"] == "/dashboard/events?state=dead&notice=discarded_all&n=1"
 
 
-@pytest.mark.parametrize("payload", [
-    "[" * 3000 + "]" * 3000, '{"a": 1e999, "b": 123456789012345678901234567890}', '"\\ud800"', '""', "null",
-])  # fmt: skip
-async def test_any_json_is_shown(see, conn, payload):
-    event = await conn.fetchval(
-        """INSERT INTO aerofn_internal.events (function_id, source, role, state, payload, errors)
-           SELECT id, 'invoke', 'anon', 'dead', $1, '[{"odd": true}, 7]' FROM aerofn_internal.functions RETURNING id""",
-        payload,
-    )
-    assert "Payload" in await see(f"/events/{event}")
+async def test_any_json_is_shown(see, conn):
+    numbers = '{"a": 1e999, "b": 123456789012345678901234567890}'
+    for payload in ("[" * 3000 + "]" * 3000, numbers, '"\\ud800"', '""', "null"):
+        event = await conn.fetchval(
+            """INSERT INTO aerofn_internal.events (function_id, source, role, state, payload, errors)
+               SELECT id, 'invoke', 'anon', 'dead', $1, '[{"odd": true}, 7]' FROM aerofn_internal.functions
+               RETURNING id""",
+            payload,
+        )
+        page = await see(f"/events/{event}")
+        assert "Payload" in page
+        assert "What went wrong" in page
 
 
-@pytest.mark.parametrize(
-    "path",
-    ["/functions/none", "/functions/%00", "/functions/%2e%2e%2f", "/invocations/1", "/events/abc", "/events/0",
-     "/events/99999999999999999999", f"/events/{1 << 62}", "/invocations/00000000-0000-0000-0000-000000000000",
-     "/nothing", "/static/../application.py", "/static/nothing.css"],
-)  # fmt: skip
-async def test_what_is_not_there(client, path):
-    answer = await client.get(f"/dashboard{path}")
-    assert answer.status_code == 404
-    assert "<h1>" in answer.text or "static" in path
+NOT_THERE = [
+    "/functions/none", "/functions/%00", "/functions/%2e%2e%2f", "/invocations/1", "/events/abc", "/events/0",
+    "/events/99999999999999999999", f"/events/{1 << 62}", "/invocations/00000000-0000-0000-0000-000000000000",
+    "/nothing", "/static/../application.py", "/static/nothing.css",
+]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "query",
-    ["/?after=%00", "/?after=zzz", "/functions/f?before=x", "/functions/f?before=1", "/invocations?before=x",
-     "/invocations?before=2026-01-01T00:00:00_00000000-0000-0000-0000-000000000000", "/invocations?function=%00%FF",
-     "/invocations?before=9999-12-31T23:59:59.999999%2B00:00_00000000-0000-0000-0000-000000000000",
-     "/events?before=-1", "/events?state=dead&trigger=%00", "/events?state=%F0%9F", "/triggers?row=%00&webhook=zz",
-     "/?notice=%3Cscript%3E&n=7", "/?notice=replayed_all&n=9999999999"],
-)  # fmt: skip
+async def test_what_is_not_there(client):
+    for path in NOT_THERE:
+        answer = await client.get(f"/dashboard{path}")
+        assert answer.status_code == 404, path
+        assert "<h1>" in answer.text or "static" in path
+
+
+ODD = [
+    "/?after=%00", "/?after=zzz", "/functions/f?before=x", "/functions/f?before=1", "/invocations?before=x",
+    "/invocations?before=2026-01-01T00:00:00_00000000-0000-0000-0000-000000000000", "/invocations?function=%00%FF",
+    "/invocations?before=9999-12-31T23:59:59.999999%2B00:00_00000000-0000-0000-0000-000000000000",
+    "/events?before=-1", "/events?state=dead&trigger=%00", "/events?state=%F0%9F", "/triggers?row=%00&webhook=zz",
+    "/?notice=%3Cscript%3E&n=7", "/?notice=replayed_all&n=9999999999",
+]  # fmt: skip
+
+
 async def test_a_page_that_renews_itself_of_what_is_gone_stays(client, conn):
     event = await dead_event(conn)
     script = {"x-requested-with": "XMLHttpRequest"}
@@ -135,8 +140,10 @@ async def test_a_page_that_renews_itself_of_what_is_gone_stays(client, conn):
     assert "no longer among the events" in (await client.get(f"/dashboard/events/{event}")).text
 
 
-async def test_odd_queries_are_no_errors(see, query):
-    assert "<script>" not in (await see(query)).replace('<script src="/dashboard/static/dashboard.js"', "")
+async def test_odd_queries_are_no_errors(see):
+    ours = '<script src="/dashboard/static/dashboard.js"'
+    for query in ODD:
+        assert "<script>" not in (await see(query)).replace(ours, ""), query
 
 
 async def test_lists_go_on_page_by_page(see, conn):
