@@ -17,7 +17,9 @@ from .conftest import REDUCE_STOCK
 from .dashboard_kit import HOSTILE, REVERSED, dead_event, record
 from .http_kit import deploy, lasting, served, token
 
-pytestmark = pytest.mark.timeout(300)  # the first test starts a browser and a node, and compiles two components
+pytestmark = pytest.mark.timeout(
+    300
+)  # the first test starts a browser and a node, and compiles two components
 LONG_MS = 30_000
 expect.set_options(timeout=LONG_MS)
 PHONE = {"width": 375, "height": 700}

@@ -111,13 +111,6 @@ NOT_THERE = [
 ]  # fmt: skip
 
 
-async def test_what_is_not_there(client):
-    for path in NOT_THERE:
-        answer = await client.get(f"/dashboard{path}")
-        assert answer.status_code == 404, path
-        assert "<h1>" in answer.text or "static" in path
-
-
 ODD = [
     "/?after=%00", "/?after=zzz", "/functions/f?before=x", "/functions/f?before=1", "/invocations?before=x",
     "/invocations?before=2026-01-01T00:00:00_00000000-0000-0000-0000-000000000000", "/invocations?function=%00%FF",
@@ -140,7 +133,11 @@ async def test_a_page_that_renews_itself_of_what_is_gone_stays(client, conn):
     assert "no longer among the events" in (await client.get(f"/dashboard/events/{event}")).text
 
 
-async def test_odd_queries_are_no_errors(see):
+async def test_odd_addresses_are_no_errors(client, see):
+    for path in NOT_THERE:
+        answer = await client.get(f"/dashboard{path}")
+        assert answer.status_code == 404, path
+        assert "<h1>" in answer.text or "static" in path
     ours = '<script src="/dashboard/static/dashboard.js"'
     for query in ODD:
         assert "<script>" not in (await see(query)).replace(ours, ""), query

@@ -5,24 +5,38 @@ import re
 import httpx
 import jwt
 import pytest
+import pytest_asyncio
 from starlette.routing import Route
 
 from .dashboard_kit import OURS, dead_event, form_token, log_in, send
-from .http_kit import SECRET, bearer, deploy, served, token
+from .http_kit import SECRET, bearer, deploy, lasting, served, token
 
 COMPONENT = bytes.fromhex("0061736d0d000100")
 
 
-@pytest.fixture
-async def node(node_of):
-    async with node_of(jwt_secret=SECRET, port=0, trusted_proxies="127.0.0.1") as node:
-        yield node
+@pytest_asyncio.fixture(scope="module")
+async def site(module_database, tmp_path_factory):
+    """A served node for all of these tests, and its URL."""
+    options = {"trusted_proxies": "127.0.0.1", "forgery_rate": "1000/minute"}
+    async with lasting(module_database, tmp_path_factory, **options) as node, served(node) as client:
+        yield node, str(client.base_url)
 
 
 @pytest.fixture
-async def client(node):
-    async with served(node) as client:
+def node(site):
+    return site[0]
+
+
+@pytest.fixture
+async def client(site):
+    """A browser that knows nothing yet."""
+    async with httpx.AsyncClient(base_url=site[1], timeout=90) as client:
         yield client
+
+
+@pytest.fixture
+async def conn(module_database):
+    return await module_database.connect()
 
 
 def routes(node, method):
