@@ -41,8 +41,9 @@ async def versions(where: Where, function: str, *, as_json: bool) -> None:
     Raises:
         NotFound: there is no such function.
     """
+    statement = sql.queries("functions").versions
     rows = await where.rows(
-        Http("GET", path("functions", function, "versions")), sql.queries("functions").versions, function
+        Http("GET", path("functions", function, "versions")), statement, function, None, None
     )
     if not rows:
         raise NotFound(f"there is no function {function!r}", hint="aerofn functions lists them")
