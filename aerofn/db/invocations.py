@@ -36,6 +36,7 @@ class Invocations:
         self._retention_hours = retention_hours
         self._waiting: deque[Record] = deque(maxlen=_MOST_WAITING)
         self._some = asyncio.Event()
+        self._in_doubt = 0  # so many in front may be written already: the answer to that was lost
         self.dropped = 0
 
     @property
@@ -76,16 +77,19 @@ class Invocations:
         """
         batch = [self._waiting.popleft() for _ in range(min(number, len(self._waiting)))]
         try:
-            await self._database.execute(_Q.insert, jsonb(batch))
+            await self._database.execute(_Q.insert, jsonb(batch), self._in_doubt > 0)
         except BaseException as error:
             if len(batch) == 1 and _unfit(error):
+                self._in_doubt = max(0, self._in_doubt - 1)
                 self.dropped += 1
                 log.error("an invocation record cannot be stored", id=batch[0].id, error=str(error.__cause__))
                 return True
             self._put_back(batch)
             if _unfit(error):
                 return False
+            self._in_doubt = max(self._in_doubt, len(batch))
             raise
+        self._in_doubt = max(0, self._in_doubt - len(batch))
         return True
 
     def _put_back(self, batch: list[Record]) -> None:

@@ -5,7 +5,7 @@
 SELECT aerofn_internal.keep_partitions(make_interval(hours => $1))
 
 -- name: insert
--- $1 an array of records as JSON
+-- $1 an array of records as JSON, $2 whether some of them may be there already
 INSERT INTO aerofn_internal.invocations
   (id, function, version, "trigger", event_id, attempt, status, duration_ms, cpu_ms, memory_peak_mb, queries,
    host_calls, bytes_in, bytes_out, user_id, role, error, logs, "timestamp")
@@ -16,6 +16,7 @@ FROM json_to_recordset($1::json) AS r (
   duration_ms float8, cpu_ms float8, memory_peak_mb float8, queries int, host_calls int,
   bytes_in bigint, bytes_out bigint, user_id text, role text,
   error jsonb, logs jsonb, "timestamp" timestamptz)
+WHERE NOT $2::boolean OR NOT EXISTS (SELECT FROM aerofn_internal.invocations i WHERE i.id = r.id)
 
 -- name: recent
 -- $1 most rows
