@@ -160,6 +160,11 @@ class Functions:
         row = await self._database.fetchrow(_Q.lease_compile, seconds, node)
         return None if row is None else Compile(row["id"], row["digest"])
 
+    async def compiled_elsewhere(self) -> list[Compile]:
+        """Versions that other nodes compile now, and that will be active when they have."""
+        rows = await self._database.fetch(_Q.compiled_elsewhere)
+        return [Compile(row["id"], row["digest"]) for row in rows]
+
     async def compiled(self, version: int, problem: AeroFnError | None) -> None:
         """Say that a version is ready, or failed with `problem`."""
         body = None if problem is None else msgspec.json.encode(problem.body()).decode()

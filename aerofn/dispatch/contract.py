@@ -71,6 +71,7 @@ class Versions(Protocol):
 
     async def component(self, digest: bytes) -> bytes: ...  # noqa: D102
     async def lease_compile(self, node: int, seconds: float) -> Compile | None: ...  # noqa: D102
+    async def compiled_elsewhere(self) -> list[Compile]: ...  # noqa: D102
     async def compiled(self, version: int, problem: AeroFnError | None) -> None: ...  # noqa: D102
 
 

@@ -2,9 +2,9 @@
 
     python -m aerofn.runtime.compile_child TARGET CPU_SECONDS MEMORY_BYTES  < component
 
-Writes the machine code to TARGET, and to stdout one JSON object: {"anatomy": {…}} or {"problem":
-{"message", "detail", "hint"}}. The component is hostile until proven otherwise, and compilers have bugs:
-so this process has nothing but the bytes, and dies alone.
+Writes the machine code to TARGET, and to stdout one JSON object: {"anatomy": {…}}, {"problem":
+{"message", "detail", "hint"}}, or {"unwritten": why TARGET could not be written}. The component is hostile until
+proven otherwise, and compilers have bugs: so this process has nothing but the bytes, and dies alone.
 """
 
 import contextlib
@@ -84,6 +84,8 @@ def main(arguments: list[str]) -> None:
         answer: dict[str, object] = {"anatomy": compile_component(sys.stdin.buffer.read(), Path(target))}
     except Problem as problem:
         answer = {"problem": vars(problem)}
+    except OSError as error:  # of the file: nothing else here does what could raise one
+        answer = {"unwritten": str(error)}
     sys.stdout.write(json.dumps(answer))
 
 

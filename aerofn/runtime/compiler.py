@@ -16,11 +16,15 @@ from aerofn.runtime.contract import Problem, check_header
 CHILD = "aerofn.runtime.compile_child"
 THREADS = min(4, os.cpu_count() or 1)
 AT_ONCE = 2  # compilations side by side
+BUSY = (
+    5  # how much longer than its processor time a compilation may take, where others want the processor too
+)
 
 
 class _Answer(msgspec.Struct):
     anatomy: Anatomy | None = None
     problem: dict[str, Any] | None = None
+    unwritten: str | None = None
 
 
 class Compiler:
@@ -36,6 +40,7 @@ class Compiler:
         Raises:
             InvalidComponent: it is no component, or not one that can be a function.
             CompileFailed: it took more time or memory than allowed, or broke the compiler.
+            OSError: `target` cannot be written; the component is not to blame.
         """
         self._check(wasm)
         async with self._turn:
@@ -43,6 +48,8 @@ class Compiler:
         if code != 0:
             raise _broken(code, errors, self._config)
         answer = msgspec.json.decode(output, type=_Answer)
+        if answer.unwritten is not None:
+            raise OSError(answer.unwritten)
         if answer.anatomy is None:
             raise InvalidComponent(**(answer.problem or {"message": "The component was refused."}))
         return answer.anatomy
@@ -67,7 +74,7 @@ class Compiler:
             env=_environment(), cwd="/",
         )  # fmt: skip
         try:
-            async with asyncio.timeout(config.compile_timeout_s):
+            async with asyncio.timeout(config.compile_timeout_s * BUSY):
                 output, errors = await child.communicate(wasm)
         except TimeoutError:
             raise _too_slow(config) from None

@@ -1,9 +1,11 @@
 """Compiled components: in memory (least recently used goes first), on disk, or compiled again."""
 
 import asyncio
+import contextlib
 import ctypes
 import hashlib
 import logging
+import os
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -13,7 +15,7 @@ import msgspec
 from aerofn.errors import HostError, InvalidComponent
 from aerofn.runtime import ffi
 from aerofn.runtime.anatomy import Anatomy
-from aerofn.runtime.compiler import Compiler
+from aerofn.runtime.compiler import BUSY, Compiler
 from aerofn.runtime.config import MAX_CORE_INSTANCES, MAX_MEMORIES, MAX_TABLES, RuntimeConfig
 from aerofn.runtime.surgery import PAGES_EXPORT
 from aerofn.runtime.tier import Tier, Tiers
@@ -24,6 +26,17 @@ _log = logging.getLogger("aerofn.runtime")
 
 class CannotLoad(Exception):
     """Wasmtime does not take a file of machine code."""
+
+
+class MemoryFile:
+    """A file without a place on disk; it is there as long as this is."""
+
+    def __init__(self) -> None:
+        self._descriptor = os.memfd_create("aerofn")
+        self.path = Path(f"/proc/{os.getpid()}/fd/{self._descriptor}")  # for the compiler's process too
+
+    def __del__(self) -> None:
+        os.close(self._descriptor)
 
 
 class Code:
@@ -48,15 +61,22 @@ class Code:
 
 
 class Component:
-    """A compiled component, ready to run. Freed when the last run that holds it is over."""
+    """A compiled component, ready to run. Freed when the last run that holds it is over.
 
-    __slots__ = ("_codes", "_path", "anatomy", "digest", "heat", "tier")
+    Args:
+        file: what `path` is the path of, if that is in memory.
+    """
 
-    def __init__(self, tiers: Tiers, digest: bytes, path: Path, anatomy: Anatomy) -> None:
+    __slots__ = ("_codes", "_file", "_path", "anatomy", "digest", "heat", "tier")
+
+    def __init__(
+        self, tiers: Tiers, digest: bytes, path: Path, anatomy: Anatomy, file: "MemoryFile | None" = None
+    ) -> None:
         self.digest = digest
         self.anatomy = anatomy
         self.heat = 0  # how often its runs outlasted their first slice lately
         self._path = path
+        self._file = file
         self.tier = tiers.first(path.stat().st_size)  # where its runs live if there is room
         self._codes = {self.tier.name: Code(self.tier, path, anatomy)}
 
@@ -96,8 +116,7 @@ class Components:
             return
         component = await asyncio.to_thread(self._find, digest)
         if component is None:
-            await self._compile(wasm, digest)
-            component = await asyncio.to_thread(self._find, digest)
+            component = await self._compiled(wasm, digest)
         if component is None:
             raise InvalidComponent(
                 "The component needs more than a sandbox offers.",
@@ -114,7 +133,7 @@ class Components:
         task = self._loading.get(digest)
         if task is None:
             task = self._loading[digest] = asyncio.create_task(self._load(digest, fetch))
-            task.add_done_callback(lambda _: self._loading.pop(digest, None))
+            task.add_done_callback(lambda ended: self._ended(digest, ended))
         return await asyncio.shield(task)
 
     async def _load(self, digest: bytes, fetch: Callable[[], Awaitable[bytes]]) -> Component:
@@ -122,12 +141,16 @@ class Components:
         if found is None:
             wasm = await fetch()
             check_digest(wasm, digest)
-            await self._compile(wasm, digest)
-            found = await asyncio.to_thread(self._find, digest)
+            found = await self._compiled(wasm, digest)
         if found is None:
             raise HostError("A compiled component cannot be loaded from the cache directory.")
         self._keep(found)
         return found
+
+    def _ended(self, digest: bytes, task: asyncio.Task[Component]) -> None:
+        self._loading.pop(digest, None)
+        if not task.cancelled():
+            task.exception()  # whoever asked may be gone
 
     def _find(self, digest: bytes) -> Component | None:
         found = self._vault.find(digest)
@@ -135,18 +158,48 @@ class Components:
             return None
         path, text = found
         try:
-            return Component(self._tiers, digest, path, msgspec.json.decode(text, type=Anatomy))
-        except (CannotLoad, OSError, msgspec.DecodeError) as error:
+            anatomy = msgspec.json.decode(text, type=Anatomy)
+        except msgspec.DecodeError as error:
+            _log.warning("the label of the compiled component %s cannot be read: %s", digest.hex(), error)
+            return None
+        return self._loadable(digest, path, anatomy)
+
+    def _loadable(
+        self, digest: bytes, path: Path, anatomy: Anatomy, file: "MemoryFile | None" = None
+    ) -> Component | None:
+        try:
+            return Component(self._tiers, digest, path, anatomy, file)
+        except (CannotLoad, OSError) as error:
             _log.warning("the compiled component %s cannot be loaded: %s", digest.hex(), error)
             return None
 
-    async def _compile(self, wasm: bytes, digest: bytes) -> None:
-        target = self._vault.scratch()
+    async def _compiled(self, wasm: bytes, digest: bytes) -> Component | None:
+        """Compile, and keep it in the cache directory, or in memory alone where that takes nothing; None as _find()."""
         try:
-            anatomy = await self._compiler.compile(wasm, target)
-            await asyncio.to_thread(self._vault.keep, digest, target, msgspec.json.encode(anatomy))
-        finally:
-            target.unlink(missing_ok=True)
+            await self._compile(wasm, digest)
+        except OSError as error:
+            if not hasattr(os, "memfd_create"):
+                raise HostError("A compiled component cannot be written.", detail=str(error)) from error
+            _log.error("the cache directory takes nothing, so code is kept in memory: %s", error)
+            return await self._compile_in_memory(wasm, digest)
+        return await asyncio.to_thread(self._find, digest)
+
+    async def _compile_in_memory(self, wasm: bytes, digest: bytes) -> Component | None:
+        file = MemoryFile()
+        anatomy = await self._compiler.compile(wasm, file.path)
+        return self._loadable(digest, file.path, anatomy, file)
+
+    async def _compile(self, wasm: bytes, digest: bytes) -> None:
+        async with self._vault.alone(digest, self._config.compile_timeout_s * BUSY) as waited:
+            if waited and await asyncio.to_thread(self._vault.find, digest) is not None:
+                return  # another node on this machine has compiled it meanwhile
+            target = self._vault.scratch()
+            try:
+                anatomy = await self._compiler.compile(wasm, target)
+                await asyncio.to_thread(self._vault.keep, digest, target, msgspec.json.encode(anatomy))
+            finally:
+                with contextlib.suppress(OSError):
+                    target.unlink()
 
     def _keep(self, component: Component) -> None:
         self._loaded[component.digest] = component

@@ -25,7 +25,8 @@ class RuntimeConfig(msgspec.Struct, frozen=True, kw_only=True):
         max_component_bytes: the largest component that can be deployed.
         max_instances: invocations in flight at once, in this process.
         max_loaded: compiled components kept in memory; the least recently used goes first.
-        compile_timeout_s: wall and CPU time of one compilation (seconds).
+        compile_timeout_s: CPU time of one compilation on each of its threads (seconds); waiting for it, it may take
+            a few times as long.
         compile_memory_mb: memory of one compilation (mebibytes).
     """
 

@@ -7,12 +7,17 @@ The directory and its key are for the service's user alone (0700, 0600); who can
 Loaded files stay mapped, as programs do: they are replaced, never rewritten.
 """
 
+import asyncio
 import contextlib
+import errno
+import fcntl
 import hashlib
 import hmac
 import mmap
 import os
 import secrets
+import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature
@@ -21,6 +26,7 @@ from cryptography.hazmat.primitives.poly1305 import Poly1305
 from aerofn.runtime.config import fingerprint
 
 KEY_SIZE = 32
+_AGAIN_S = 0.05
 NONCE_SIZE = 16
 HEAD_SIZE = NONCE_SIZE + 16  # and Poly1305's tag
 
@@ -33,6 +39,7 @@ class Vault:
         directory.chmod(0o700)
         self._directory = directory
         self._key = self._own_key()
+        self._turns = os.fdopen(os.open(directory / "turns", os.O_RDWR | os.O_CREAT, 0o600), "r+b")
         self._fingerprint = fingerprint()
 
     def _own_key(self) -> bytes:
@@ -53,6 +60,30 @@ class Vault:
     def scratch(self) -> Path:
         """A new private name to compile into, on the same file system."""
         return self._directory / f"compiling-{secrets.token_hex(8)}"
+
+    @contextlib.asynccontextmanager
+    async def alone(self, digest: bytes, longest_s: float) -> AsyncIterator[bool]:
+        """A block in which no other process that uses this directory is at the same time, for one `digest`.
+
+        Tells whether another one was in it and had to be waited for.
+        Unless that process takes longer than `longest_s` seconds: one that hangs keeps nobody up.
+        """
+        place, until = int.from_bytes(digest[:7]), time.monotonic() + longest_s
+        waited = False
+        while not self._lock(place) and time.monotonic() < until:
+            waited = True
+            await asyncio.sleep(_AGAIN_S)
+        try:
+            yield waited
+        finally:
+            fcntl.lockf(self._turns, fcntl.LOCK_UN, 1, place)
+
+    def _lock(self, place: int) -> bool:
+        try:
+            fcntl.lockf(self._turns, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
+        except OSError as error:
+            return error.errno not in (errno.EACCES, errno.EAGAIN)  # else this file system knows no locks
+        return True
 
     def find(self, digest: bytes) -> tuple[Path, bytes] | None:
         """The file to load for `digest` and its label's text, both checked; None if there is none to trust."""

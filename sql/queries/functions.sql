@@ -27,6 +27,10 @@ WHERE id = (SELECT v.id FROM aerofn_internal.versions v
             ORDER BY v.id LIMIT 1 FOR UPDATE SKIP LOCKED)
 RETURNING id, digest
 
+-- name: compiled_elsewhere
+SELECT v.id, v.digest FROM aerofn_internal.versions v
+WHERE v.status = 'compiling' AND v.activate AND v.compile_until > now() ORDER BY v.id
+
 -- name: compiled
 -- $1 version, $2 the problem or null
 SELECT aerofn_internal.compiled($1, $2::jsonb)

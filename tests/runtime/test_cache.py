@@ -1,14 +1,17 @@
 """Compiled components: shared work, bounds, and files that are never trusted without their tag."""
 
 import asyncio
+import gc
 import hashlib
+import shutil
 import stat
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 import wat
-from sandbox_kit import FakeHost, Sandbox
+from sandbox_kit import ROOT, FakeHost, Sandbox
 
 from aerofn.errors import InvalidComponent
 from aerofn.model import Limits, Outcome
@@ -144,3 +147,63 @@ async def test_a_failed_load_can_be_tried_again(make_runtime: Make) -> None:
         await runtime.load(DIGEST, source)
     source.wasm = WASM
     await run_it(runtime, source)
+
+
+async def test_a_cache_directory_that_takes_nothing_costs_memory_only(
+    make_runtime: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A full disk, or one that was taken away: neither a deploy nor an invocation fails for it."""
+    directory = tmp_path / "cache"
+    runtime, source = await make_runtime(cache_dir=directory), Source()
+    shutil.rmtree(directory)
+    directory.write_text("no directory any more")
+    await run_it(runtime, source)
+    assert await runtime.prepare(wat.component("(drop (i32.const 7))"))
+    assert "the cache directory takes nothing" in caplog.text
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    await runtime.close()
+    gc.collect()
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before - 2
+    directory.unlink()
+    await run_it(await make_runtime(cache_dir=directory), source)
+    assert source.fetched == 2
+
+
+async def test_a_load_that_fails_for_nobody_is_no_error_of_the_loop(make_runtime: Make) -> None:
+    runtime, said = await make_runtime(), []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context))
+    loading = asyncio.create_task(runtime.load(DIGEST, Source(b"something else")))
+    await asyncio.sleep(0)
+    loading.cancel()
+    async with asyncio.timeout(30):
+        while runtime._components._loading:
+            await asyncio.sleep(0.01)
+    gc.collect()
+    asyncio.get_running_loop().set_exception_handler(None)
+    assert said == []
+
+
+async def test_nodes_on_one_machine_compile_a_component_once(tmp_path: Path) -> None:
+    """Each says which file it found: a second compilation would have put another one there."""
+    guest, cache = tmp_path / "guest.wasm", tmp_path / "cache"
+    guest.write_bytes(wat.component("(drop (i32.const 11))"))
+    cache.mkdir(mode=0o700)
+    said = await asyncio.gather(*(_prepared_elsewhere(guest, cache) for _ in range(3)))
+    (compiled,) = cache.glob("*.cwasm")
+    assert said == [str(compiled.stat().st_ino)] * 3
+
+
+async def _prepared_elsewhere(guest: Path, cache: Path) -> str:
+    code = """
+import asyncio, sys
+from pathlib import Path
+from aerofn.runtime import Runtime, RuntimeConfig
+cache = Path(sys.argv[2])
+asyncio.run(Runtime(RuntimeConfig(cache_dir=cache)).prepare(Path(sys.argv[1]).read_bytes()))
+print(next(cache.glob("*.cwasm")).stat().st_ino)
+"""
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code, str(guest), str(cache), stdout=asyncio.subprocess.PIPE, cwd=ROOT
+    )
+    out, _ = await child.communicate()
+    return out.decode().strip()
