@@ -36,7 +36,8 @@ bench-%: .venv/.dev
 	@test -f bench/$*.py || { echo "there is no bench/$*.py" >&2; exit 1; }
 	@echo "bench/$*.py" >&2; $(PY) -m bench.$* $(ARGS)
 
-soak: .venv/.dev ## Effects exactly once, RLS against sqlsmith, 200,000 mixed invocations: at length; SEED=n
+soak: .venv/.dev ## Everything at once for SOAK_MINUTES=20 with faults, then exactly once, sqlsmith, 200,000 invocations; SEED=n
+	@$(PY) -m bench.soak --minutes $(or $(SOAK_MINUTES),20) --seed $(or $(SEED),1)
 	@CHAOS_EVENTS=5000 CHAOS_SEED=$(or $(SEED),1) $(PY) -m pytest tests/chaos --timeout 1800 $(ARGS)
 	@SQLSMITH_SECONDS=180 $(PY) -m pytest tests/security/test_sqlsmith.py --timeout 1800 -s $(ARGS)
 	@$(PY) -X faulthandler -m bench.runtime_soak --invocations $(or $(INVOCATIONS),200000)
