@@ -22,7 +22,7 @@ async def show(where: Where, event: int, *, as_json: bool) -> None:
     Raises:
         NotFound: there is none (any more).
     """
-    row = await where.row(Http("GET", path("events", event)), _Q.one, event, None)
+    row = await where.row(Http("GET", path("events", event)), _Q.one, event)
     if row is None:
         raise NotFound(f"there is no event {event}", hint="completed events are gone: aerofn invocations")
     if as_json:

@@ -96,7 +96,8 @@ class EventList:
         Raises:
             NotFound: there is none (any more).
         """
-        row = await self._database.fetchrow(_Q.one, event, longest)
+        cut = () if longest is None else (longest,)
+        row = await self._database.fetchrow(_Q.one_cut if cut else _Q.one, event, *cut)
         if row is None:
             raise NotFound(
                 f"there is no event {event}", hint="completed events are gone; what ran is in the invocations"

@@ -50,14 +50,17 @@ JOIN aerofn_internal.functions f ON f.id = t.function_id
 ORDER BY g.dead DESC, t.name LIMIT $1
 
 -- name: one
--- $1 id, $2 most characters of what can be large, or null: all
+-- $1 id
+SELECT id, function, "trigger", source, state, priority, attempt, max_attempts, depth, role, claims, run_at, created_at,
+       node, errors -> -1 ->> 'message' AS reason, lease_until, operation, record, old_record, payload, dedup_key, errors
+FROM aerofn.events WHERE id = $1
+
+-- name: one_cut
+-- $1 id, $2 most characters of what can be large. The same, as text, which is no JSON where it was cut.
 SELECT id, function, "trigger", source, state, priority, attempt, max_attempts, depth, role,
-       left(claims::text, coalesce($2, 2147483647)) AS claims, run_at, created_at, node,
-       errors -> -1 ->> 'message' AS reason, lease_until, operation,
-       left(record::text, coalesce($2, 2147483647)) AS record,
-       left(old_record::text, coalesce($2, 2147483647)) AS old_record,
-       left(payload::text, coalesce($2, 2147483647)) AS payload, dedup_key,
-       left(errors::text, coalesce($2, 2147483647)) AS errors
+       left(claims::text, $2) AS claims, run_at, created_at, node, left(errors -> -1 ->> 'message', $2) AS reason,
+       lease_until, operation, left(record::text, $2) AS record, left(old_record::text, $2) AS old_record,
+       left(payload::text, $2) AS payload, dedup_key, left(errors::text, $2) AS errors
 FROM aerofn.events WHERE id = $1
 
 -- name: replay

@@ -229,7 +229,8 @@ PLANS = {
     "invocation_list.of_event": [(7, 50)],
     "event_list.waiting": [((1 << 63) - 1, 51)],
     "event_list.dead": [(None, (1 << 63) - 1, 51), ("on t", (1 << 63) - 1, 51)],
-    "event_list.one": [(77, 65_537)],
+    "event_list.one": [(77,)],
+    "event_list.one_cut": [(77, 65_537)],
     "functions.some": [("", 51)],
     "functions.versions": [("f", None, 11)],
 }  # fmt: skip
