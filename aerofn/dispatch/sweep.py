@@ -54,6 +54,7 @@ class Sweep:
                     await self._free()
             except DatabaseUnavailable as error:
                 log.warning("events of lost nodes cannot be freed", error=error.detail)
+                self._rested_at = 0.0  # who left is known by now, and still holds events
 
     async def _somebody_left(self) -> bool:
         before, self._gone = self._gone, await self._queue.gone()
