@@ -73,8 +73,9 @@ WHERE n.started_at < now() - interval '1 minute'
 
 -- name: next_due
 -- Seconds until the next pending event is due; null when there is none.
-SELECT extract(epoch FROM min(run_at) - now())::float8 FROM aerofn_internal.events
-WHERE state = 'pending' AND run_at > created_at AND run_at > now()
+SELECT extract(epoch FROM (
+  SELECT e.run_at FROM aerofn_internal.events e
+  WHERE e.state = 'pending' AND e.run_at > e.created_at AND e.run_at > now() ORDER BY e.run_at LIMIT 1) - now())::float8
 
 -- name: waiting
 SELECT count(*) FILTER (WHERE state = 'pending') AS pending, count(*) FILTER (WHERE state = 'running') AS running,

@@ -100,6 +100,9 @@ async def node(database):
 
 async def test_no_statement_of_the_leasing_reads_the_queue_through(node):
     await node.conn.execute(FILL, WAITING // 2, False)
+    assert (
+        await node.pages("SELECT count(payload) FROM aerofn_internal.events") > 2 * FEW_PAGES
+    )  # it would show
     pages = await node.round()
     assert {name: n for name, n in pages.items() if n > FEW_PAGES} == {}
     assert min(pages[name] for name in ("lease", "reclaim", "retry", "bury", "complete")) > 0
@@ -110,8 +113,3 @@ async def test_neither_does_it_where_events_are_held_back(node):
     await node.conn.execute(FILL, WAITING // 2, True)
     pages = await node.round()
     assert {name: n for name, n in pages.items() if n > FEW_PAGES} == {}
-
-
-async def test_the_test_itself_sees_a_table_that_is_read_through(node):
-    await node.conn.execute(FILL, WAITING // 2, False)
-    assert await node.pages("SELECT count(payload) FROM aerofn_internal.events") > 2 * FEW_PAGES
