@@ -115,23 +115,23 @@ async def test_hostile_guests_side_by_side(sandbox: Sandbox, js_guest: Component
     spinning += [sandbox.run(c_guest, b"s", timeout_ms=500) for _ in range(10)]
     together = asyncio.gather(*spinning)
     honest = asyncio.create_task(_neighbours(sandbox, js_guest))
-    lags = await _lags_until(together)
+    held = await _held_until(together)
     assert {run.outcome for run in await together} == {Outcome.TIMEOUT}
     assert await honest == {Outcome.SUCCESS}
-    # the promise is 20 ms at p99 (bench-runtime tells it); a busy machine is late by itself. Guests that held the
-    # loop would hold it for their 20 times 500 ms.
-    assert quantiles(lags, n=100)[98] < 2
-    assert median(lags) < 0.25
+    # The promise is a lag of 20 ms at p99 on a machine of its own (bench-runtime tells it). Here it is the processor's
+    # time that counts, which a busy machine does not stretch: a budget of 5 ms for a pass, and what overruns it.
+    assert quantiles(held, n=100)[98] < 0.05
+    assert median(held) < 0.02
 
 
-async def _lags_until(end: "asyncio.Future[object]") -> list[float]:
-    """How late the loop's timers were, sampled until `end`."""
-    lags = []
+async def _held_until(end: "asyncio.Future[object]") -> list[float]:
+    """Processor seconds that the loop's thread used between two turns of a callback, until `end`."""
+    held = []
     while not end.done():
-        began = time.perf_counter()
-        await asyncio.sleep(0.001)
-        lags.append(time.perf_counter() - began - 0.001)
-    return lags
+        began = time.thread_time()
+        await asyncio.sleep(0)
+        held.append(time.thread_time() - began)
+    return held
 
 
 async def test_a_killed_guest_leaves_nothing_behind(sandbox: Sandbox, js_guest: Component) -> None:
