@@ -95,6 +95,26 @@ async def test_busy_nodes_do_without_wakeups_and_idle_ones_are_told(shop, databa
         await node.records.until(4)
 
 
+async def test_who_is_told_once_also_finds_what_comes_due_later_and_what_waits_for_its_row(shop, node_of):
+    """No wakeup comes for either, and the node would not look by itself."""
+    await shop.execute(
+        """SELECT aerofn.create_row_trigger('reduce-stock', 'orders', '{UPDATE}', name => 'in_order',
+            run_as => 'service_role', ordered_by => 'row')"""
+    )
+    async with node_of(poll_s=3600) as node:
+        async with shop.transaction():
+            await shop.execute("INSERT INTO orders (product_id, quantity) VALUES (1, 1)")
+            for _ in range(3):
+                await shop.execute("UPDATE orders SET quantity = quantity + 1")
+            await shop.execute(
+                """SELECT aerofn.invoke('reduce-stock', '{"product_id": 1, "quantity": 10}', run_as => 'service_role',
+                    run_at => clock_timestamp() + interval '1 second')"""
+            )
+        records = await node.records.until(5)
+        assert {record.status for record in records} == {"success"}
+    assert await shop.fetchval("SELECT stock FROM products WHERE id = 1") == 100 - (1 + 2 + 3 + 4 + 10)
+
+
 async def test_no_statement_runs_before_its_lease_is_on_the_disk(shop, node_of, monkeypatch):
     """Else an event whose statement crashes PostgreSQL would come back with its attempt uncounted, for ever."""
     async with node_of(poll_s=0.2) as node:
