@@ -19,6 +19,7 @@ _COLOURS = (
     "#9d8189",
     "#588157",
     "#bc6c25",
+    "#3a0ca3",
 )
 _LINES = {"a": "#1d3557", "b": "#6c757d", "c": "#b5179e"}
 Spans = Sequence[tuple[str, float, float]]
@@ -71,17 +72,15 @@ def _chart(
         f'<text x="2" y="{top + 10}">{most:.0f}</text><text x="2" y="{top + 24}">{unit}</text>',
         f'<path d="M{_LEFT} {top}v{height}H{_WIDTH - 8}" fill="none" stroke="#999"/>',
     ]
-    for name, line in lines.items():
+    for number, (name, line) in enumerate(lines.items()):
+        colour = colours.get(name, "#333")
         points = " ".join(
             f"{_LEFT + at * scale:.0f},{top + height * (1 - value / most):.0f}" for at, value in line
         )
-        parts.append(
-            f'<polyline points="{points}" fill="none" stroke="{colours.get(name, "#333")}" stroke-width="1.2"/>'
-        )
-        if name and line:
-            y = top + height * (1 - line[-1][1] / most)
+        parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1.2"/>')
+        if name:
             parts.append(
-                f'<text x="{_WIDTH - 40}" y="{y - 3:.0f}" fill="{colours.get(name, "#333")}">node {name}</text>'
+                f'<text x="{_LEFT + 6 + 50 * number}" y="{top + 10}" fill="{colour}">node {name}</text>'
             )
     return parts
 
