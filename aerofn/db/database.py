@@ -49,7 +49,7 @@ class Database:
         """All rows, by a connection that is kept for this: without the pool's turns before and after."""
         connection, self._kept = self._kept or await _told(self._pool.acquire()), None
         try:
-            rows = list(await _told(connection.fetch(statement, *arguments)))
+            rows = list(await _told(_fetch(connection, statement, *arguments)))
         except BaseException:
             await self._pool.release(connection)
             raise
@@ -89,6 +89,11 @@ class Database:
     async def call_row(self, statement: str, *arguments: Any) -> Any:
         """The same for a function that returns a row."""
         return await _complained(self._pool.fetchrow(statement, *arguments))
+
+
+async def _fetch(connection: Any, statement: str, *arguments: Any) -> list[Any]:
+    """All rows. A connection that broke while it was kept raises when it is called, not when it is awaited."""
+    return list(await connection.fetch(statement, *arguments))
 
 
 async def _complained(asked: Awaitable[T]) -> T:
