@@ -1,18 +1,22 @@
-# AeroFn in a container: one process, not root, nothing to write but its cache.
+# AeroFn in a container: one process, not root, nothing to write but its cache. What is installed is pinned with hashes
+# (`make lock`). In production name the base image by its digest too: FROM python:3.13-slim@sha256:…
 FROM python:3.13-slim AS build
 WORKDIR /src
+COPY deploy/requirements.lock deploy/build.lock deploy/
+RUN pip install --no-cache-dir --require-hashes --no-deps --prefix=/install -r deploy/requirements.lock \
+ && pip install --no-cache-dir --require-hashes --no-deps -r deploy/build.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY aerofn aerofn
 COPY sql sql
 COPY wit wit
 COPY examples examples
-RUN pip install --no-cache-dir --prefix=/install .
+RUN pip install --no-cache-dir --no-index --no-deps --no-build-isolation --prefix=/install .
 
 FROM python:3.13-slim
 COPY --from=build /install /usr/local
 RUN useradd --system --uid 10001 --home-dir /nonexistent aerofn \
  && install -d -o aerofn -m 0700 /var/cache/aerofn
-USER aerofn
+USER 10001
 ENV AEROFN_HOST=0.0.0.0 AEROFN_CACHE_DIR=/var/cache/aerofn PYTHONUNBUFFERED=1
 EXPOSE 8787
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \

@@ -1,10 +1,10 @@
 # Everything here works from nothing: Python 3.11 or newer and make are enough.
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo install test check format bench soak docs clean
+.PHONY: help demo install test check format bench soak docs lock clean
 
 PY := .venv/bin/python
-BENCHES := events rls runtime http backlog wakeups
+BENCHES := events rls runtime http backlog wakeups capacity
 # The version of PostgreSQL for `make test`; the embedded one if not set.
 PG ?=
 export PG
@@ -30,7 +30,7 @@ check: .venv/.dev ## Style, types, import layers, SQL
 format: .venv/.dev ## Put the code into the project's style
 	@.venv/bin/ruff check --quiet --fix-only . && .venv/bin/ruff format .
 
-bench: $(BENCHES:%=bench-%) ## All benchmarks: bench-events, bench-rls, bench-runtime, bench-http, bench-backlog, bench-wakeups
+bench: $(BENCHES:%=bench-%) ## All benchmarks: bench-events, bench-rls, bench-runtime, bench-http, bench-backlog, bench-wakeups, bench-capacity
 
 bench-%: .venv/.dev
 	@test -f bench/$*.py || { echo "there is no bench/$*.py" >&2; exit 1; }
@@ -44,6 +44,12 @@ soak: .venv/.dev ## Everything at once for SOAK_MINUTES=20 with faults, then exa
 
 docs: .venv/.dev ## The documentation as a site, in dist/site
 	@.venv/bin/sphinx-build -q -W --keep-going -b html docs dist/site && echo "dist/site/index.html"
+
+lock: .venv/.dev ## The image's dependencies, pinned with hashes for every platform: deploy/*.lock
+	@$(PY) -m pip install --quiet --disable-pip-version-check uv
+	@for wanted in "requirements --extra otel pyproject.toml" "build deploy/build.in"; do set -- $$wanted; name=$$1; shift; \
+		$(PY) -m uv pip compile --quiet --universal --python-version 3.13 --generate-hashes --upgrade \
+			--no-emit-index-url --no-emit-find-links --no-header "$$@" -o deploy/$$name.lock || exit 1; done
 
 clean: ## Stop embedded servers; delete them, the .venv and all caches
 	@test ! -x $(PY) || for d in .aerofn/*/; do test ! -d "$$d" || $(PY) -m aerofn.db.embedded "$$d"; done

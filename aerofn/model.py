@@ -114,7 +114,7 @@ class Event(msgspec.Struct, frozen=True):
 
     `payload` is the event's JSON object as the guest receives it, as text made by PostgreSQL; `batch_size`: events
     that its trigger's function is given at once; `traceparent`: of what caused it, if that is traced; `held`:
-    others may wait for its end (order, caps).
+    others may wait for its end (order, caps); `due`: since when it could have run (`time.perf_counter`), unless held.
     """
 
     id: int
@@ -131,6 +131,7 @@ class Event(msgspec.Struct, frozen=True):
     batch_size: int = 1
     traceparent: str | None = None
     held: bool = False
+    due: float | None = None
 
 
 class Record(msgspec.Struct, frozen=True):

@@ -11,17 +11,29 @@ import os
 import queue
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TextIO, TypeVar
 
 import msgspec
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.metrics_core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
 
+from aerofn import __version__
 from aerofn.model import Record
 
 MIB = 1024 * 1024
+disable_created_metrics()  # a second series for each, which nobody reads
 # An invocation takes from a tenth of a millisecond to minutes.
 DURATION_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 300)
 MEMORY_BUCKETS = tuple(n * MIB for n in (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096))
@@ -124,6 +136,11 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self._dropped: dict[str, Callable[[], int]] = {}
+        self.registry.register(_Dropped(self._dropped))
+        version = self._metric(Gauge, "build_info", "Which AeroFn runs; always 1.", ["version"])
+        version.labels(__version__).set(1)
         one = ["function"]
         self._invocations = self._metric(
             Counter, "invocations_total", "Invocations that have ended.", ["function", "trigger", "status"]
@@ -141,9 +158,13 @@ class Metrics:
             Counter, "fetches_total", "HTTP requests of functions that have ended.", ["function", "outcome"]
         )
         self._events = self._metric(Gauge, "events", "Events now.", ["state"])
-        self._pool = self._metric(Gauge, "pool_connections_in_use", "Database connections.", ["pool"])
+        self._pool = self._metric(Gauge, "pool_connections_in_use", "Database connections in use.", ["pool"])
+        self._limit = self._metric(
+            Gauge, "pool_connections_limit", "Database connections there may be.", ["pool"]
+        )
         self._lag = self._metric(Gauge, "event_loop_lag_seconds", "How late the event loop runs.")
         self._kept: dict[tuple[str, str, str], Callable[[float, float | None], None]] = {}
+        self._seen: set[str] = set()
 
     def _metric(
         self, kind: type[Kind], name: str, text: str, labels: Sequence[str] = (), **more: Any
@@ -159,6 +180,7 @@ class Metrics:
         count(record.duration_ms, record.memory_peak_mb)
 
     def _counting(self, function: str, trigger: str, status: str) -> Callable[[float, float | None], None]:
+        self._seen.add(function)
         one_more = self._invocations.labels(function, trigger, status).inc
         duration = self._durations.labels(function).observe
         memory = self._memory.labels(function).observe
@@ -173,19 +195,26 @@ class Metrics:
 
     def event_delay(self, function: str, seconds: float) -> None:
         """An event was started `seconds` after it was due."""
+        self._seen.add(function)
         self._delays.labels(function).observe(max(0.0, seconds))
 
     def fetch(self, function: str, outcome: str) -> None:
         """Count an HTTP request of a function: `answered`, `kept`, or the error's code."""
+        self._seen.add(function)
         self._fetches.labels(function, outcome).inc()
 
     def events(self, state: str, number: int) -> None:
         """How many events are `pending`, `running` or `dead` now."""
         self._events.labels(state).set(number)
 
-    def pool_in_use(self, pool: str, in_use: Callable[[], float]) -> None:
+    def pool_in_use(self, pool: str, in_use: Callable[[], float], limit: int) -> None:
         """Ask `in_use` for the connections of `pool` in use whenever the metrics are read."""
         self._pool.labels(pool).set_function(in_use)
+        self._limit.labels(pool).set(limit)
+
+    def records_dropped(self, sink: str, dropped: Callable[[], int]) -> None:
+        """Ask `dropped` for the records that found no room on their way to `sink`, likewise."""
+        self._dropped[sink] = dropped
 
     async def watch_loop(self, every_s: float = 0.5) -> None:
         """Measure the lag of the running event loop until cancelled."""
@@ -195,15 +224,28 @@ class Metrics:
             await asyncio.sleep(every_s)
             self._lag.set(max(0.0, clock() - due))
 
-    def forget(self, function: str) -> None:
-        """Drop the series of a function that no longer exists."""
-        for key in [key for key in self._kept if key[0] == function]:
-            self._invocations.remove(*key)
-            del self._kept[key]
-        for histogram in (self._durations, self._memory, self._delays):
-            with contextlib.suppress(KeyError):
-                histogram.remove(function)
+    def keep(self, functions: set[str]) -> None:
+        """Drop the series of all other functions: they no longer exist."""
+        self._kept = {key: count for key, count in self._kept.items() if key[0] in functions}
+        for gone in self._seen - functions:
+            for metric in (self._invocations, self._durations, self._memory, self._delays, self._fetches):
+                metric.remove_by_labels({"function": gone})
+        self._seen &= functions
 
     def exposition(self) -> tuple[bytes, str]:
         """The text for `GET /metrics` and its content type."""
         return generate_latest(self.registry), CONTENT_TYPE_PLAIN_0_0_4
+
+
+class _Dropped(Collector):
+    """Counters that others keep."""
+
+    def __init__(self, dropped: dict[str, Callable[[], int]]) -> None:
+        self._dropped = dropped
+
+    def collect(self) -> Iterable[Metric]:
+        text = "Invocation records that found no room."
+        family = CounterMetricFamily("aerofn_records_dropped", text, labels=["sink"])
+        for sink, dropped in self._dropped.items():
+            family.add_metric([sink], dropped())
+        yield family

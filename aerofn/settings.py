@@ -158,6 +158,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return secret_keys(self.secret_key)
 
 
+_FORMS = {
+    "jwks_url": "write the URL, https://…",
+    "forgery_rate": "write it like 60/minute",
+    "rate_limit": "write it like 100/minute, or 100/minute burst 200",
+    "log_level": "write debug, info, warning or error",
+}
+
+
 def from_env(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
     """Settings from the environment; `overrides` (not None) win.
 
@@ -224,11 +232,32 @@ def _checked(values: dict[str, Any]) -> Settings:
     except msgspec.ValidationError as error:
         reason, _, where = str(error).partition(" - at `$.")
         name = f"{PREFIX}{where.rstrip('`').upper()}" if where else "a setting"
-        raise SettingsError(f"{name} is wrong: {reason}", hint="see docs/settings.md for its range") from None
+        hint = _advice(where.rstrip("`").partition("[")[0])
+        raise SettingsError(f"{name} is wrong: {reason}", hint=hint) from None
     _check_roles(settings)
     secret_keys(settings.secret_key)
     _check_networks(settings.egress_allow)
     return msgspec.structs.replace(settings, cache_dir=settings.cache_dir.expanduser())
+
+
+def _advice(name: str) -> str:
+    """What a setting may be, for whoever wrote something else."""
+    form = next(field.type for field in msgspec.inspect.type_info(Settings).fields if field.name == name)
+    if isinstance(form, msgspec.inspect.UnionType):
+        form = next(one for one in form.types if not isinstance(one, msgspec.inspect.NoneType))
+    match form:
+        case msgspec.inspect.BoolType():
+            return "write true or false"
+        case msgspec.inspect.IntType(ge=least, le=None):
+            return f"write a whole number, {least} or more"
+        case msgspec.inspect.IntType(ge=least, le=most):
+            return f"write a whole number from {least} to {most}"
+        case msgspec.inspect.FloatType(gt=None):
+            return "write a number of seconds, 0 or more"
+        case msgspec.inspect.FloatType():
+            return "write a number of seconds above 0"
+        case _:
+            return _FORMS.get(name, "see docs/settings.md")
 
 
 def _check_roles(settings: Settings) -> None:

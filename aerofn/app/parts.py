@@ -51,6 +51,7 @@ class Given:
         env: what functions may be granted of the environment.
         record: told of every invocation's record.
         fetched: told of every HTTP request's function and end.
+        delayed: told of every event's function and how many seconds late it began.
         dashboard_pool: None where there is no dashboard.
         registry_hint: called when the registry may have changed.
         tracing: begins the spans of invocations, if they are traced.
@@ -65,6 +66,7 @@ class Given:
     env: dict[str, str]
     record: Callable[[Record], None]
     fetched: Callable[[str, str], None]
+    delayed: Callable[[str, float], None]
     registry_hint: Callable[[], None]
     tracing: Tracing | None = None
 
@@ -95,6 +97,7 @@ class Parts:
             complete=complete,
             keep=self.results.keep,
             record=given.record,
+            delayed=given.delayed,
             tracing=given.tracing,
         )
         self.desk = None if given.dashboard_pool is None else _desk(Database(given.dashboard_pool), settings)

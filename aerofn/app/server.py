@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator
 import uvicorn
 
 from aerofn.app.service import Service
+from aerofn.app.siblings import Place
 from aerofn.app.signals import signals
 from aerofn.errors import SettingsError
 from aerofn.settings import Settings
@@ -40,6 +41,7 @@ async def serve(
     listening: socket.socket,
     on_ready: Callable[[str], None] = lambda _url: None,
     until: Awaitable[None] | None = None,
+    place: Place | None = None,
 ) -> int:
     """Run a node with its HTTP server until SIGTERM or SIGINT; answers the exit code.
 
@@ -47,13 +49,14 @@ async def serve(
         listening: the socket requests come in on.
         on_ready: told the URL once requests are accepted.
         until: something else whose end stops the node in order.
+        place: among several workers.
 
     Raises:
         AeroFnError: it could not start; says what to do.
     """
     _allow_connections(settings.max_connections)
     broken = asyncio.Event()
-    service = Service(settings, on_failure=broken.set)
+    service = Service(settings, on_failure=broken.set, place=place)
     await service.start()
     # What is there now stays: to look it through took the garbage collector tens of milliseconds each time.
     gc.collect()

@@ -9,6 +9,7 @@ from starlette.applications import Starlette
 
 from aerofn.app.background import Background, hinted
 from aerofn.app.parts import Given, Parts
+from aerofn.app.siblings import Place, Siblings
 from aerofn.bridge.guard import Guard
 from aerofn.db import doctor, pool
 from aerofn.db.logins import Logins
@@ -36,6 +37,7 @@ class Service:
         env: what functions may be granted; by default the variables `AEROFN_ENV_*`.
         on_record: told of every invocation's record, beside the table and standard output.
         on_failure: called when the node cannot go on.
+        place: of the node among the workers of one `aerofn serve`, if there are several.
         tracing: begins spans; by default what the settings and the variables OTEL_* say.
 
     Raises:
@@ -52,9 +54,11 @@ class Service:
         on_record: Callable[[Record], None] | None = None,
         on_failure: Callable[[], None] = lambda: None,
         tracing: Tracing | None = None,
+        place: Place | None = None,
     ) -> None:
         self.settings = settings
         self.metrics = Metrics()
+        self._siblings = None if place is None else Siblings(place, self.metrics.exposition)
         self._tracing = exporting() if tracing is None and settings.tracing else tracing
         self._env = function_environment() if env is None else env
         self._on_record = on_record
@@ -130,12 +134,15 @@ class Service:
             triggers=self.parts.triggers,
             webhooks=self.parts.webhooks,
             ready=self.readiness,
-            metrics=self.metrics.exposition,
+            metrics=self._exposition,
             events=self.parts.event_list,
             records=self.parts.records,
             desk=self.parts.desk,
         )
         return create(ports, _nothing_to_do)
+
+    async def _exposition(self) -> tuple[bytes, str]:
+        return self.metrics.exposition() if self._siblings is None else await self._siblings.exposition()
 
     async def _prepare_database(self) -> None:
         connection = await pool.connect(self.settings)
@@ -162,6 +169,7 @@ class Service:
                 env=self._env,
                 record=self._record,
                 fetched=self.metrics.fetch,
+                delayed=self.metrics.event_delay,
                 registry_hint=self._registry_hint.set,
                 tracing=self._tracing,
             )
@@ -169,10 +177,16 @@ class Service:
 
     def _watch_pools(self) -> None:
         for name, role_pool in self._pools.items():
-            self.metrics.pool_in_use(name, _in_use(role_pool))
-        self.metrics.pool_in_use("service", _in_use(self._service_pool))
+            self.metrics.pool_in_use(name, _in_use(role_pool), self.settings.pool_size)
+        self.metrics.pool_in_use("service", _in_use(self._service_pool), self.settings.service_pool_size)
         if self._dashboard_pool is not None:
-            self.metrics.pool_in_use("dashboard", _in_use(self._dashboard_pool))
+            self.metrics.pool_in_use(
+                "dashboard", _in_use(self._dashboard_pool), self._dashboard_pool.get_max_size()
+            )
+        records, lines = self.parts.invocations, self._lines
+        self.metrics.records_dropped("table", lambda: records.dropped)
+        if lines is not None:
+            self.metrics.records_dropped("stdout", lambda: lines.dropped)
 
     async def _start_background(self) -> None:
         start, parts = self._background.start, self.parts
@@ -196,6 +210,8 @@ class Service:
         start("records", parts.invocations.run())
         start("results", parts.results.run())
         start("loop lag", self.metrics.watch_loop())
+        if self._siblings is not None:
+            start("metrics for the other workers", self._siblings.serve())
         start("event counts", self._count_events())
         start("tidying", self._tidy())
 
@@ -204,6 +220,7 @@ class Service:
             await hinted(self._registry_hint, self.settings.poll_s)
             try:
                 if await self.parts.functions.refresh():
+                    self.metrics.keep(await self.parts.functions.names())
                     self._compile_hint.set()
                     self._tick_hint.set()
                     self.parts.dispatcher.wake()

@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 import time
 
 import structlog
@@ -36,12 +37,16 @@ class Workers:
     def __init__(self, settings: Settings, listening: socket.socket) -> None:
         self._settings = settings
         self._listening = listening
+        self._number = 0
+        self._directory = ""
         self._running: set[asyncio.subprocess.Process] = set()
         self._stopping = asyncio.Event()
 
     async def run(self, number: int) -> int:
         """Keep `number` workers running until stopped; the exit code, 0 if all of them ended in order."""
-        codes = await asyncio.gather(*(self._keep(place) for place in range(1, number + 1)))
+        self._number = number
+        with tempfile.TemporaryDirectory(prefix="aerofn-") as self._directory:  # only this user may enter it
+            codes = await asyncio.gather(*(self._keep(place) for place in range(1, number + 1)))
         return 0 if not any(codes) else 1
 
     def stop(self) -> None:
@@ -55,7 +60,7 @@ class Workers:
         pause, first = _FIRST_PAUSE_S, True
         while True:
             started = time.monotonic()
-            worker = await self._start()
+            worker = await self._start(place)
             code = await self._end_of(worker)
             if first and code > 0 and time.monotonic() - started < _SOON_S:
                 self.stop()  # it could not start, and has said why
@@ -74,10 +79,11 @@ class Workers:
             except TimeoutError:
                 continue
 
-    async def _start(self) -> asyncio.subprocess.Process:
+    async def _start(self, place: int) -> asyncio.subprocess.Process:
         descriptor = self._listening.fileno()
         worker = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "aerofn", "serve", "--listening", str(descriptor),
+            "--place", f"{place}/{self._number}", "--siblings", self._directory,
             stdin=asyncio.subprocess.PIPE, pass_fds=(descriptor,), env=_environment(self._settings),
         )  # fmt: skip
         self._running.add(worker)

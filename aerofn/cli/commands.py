@@ -52,19 +52,23 @@ def demo(
 
 
 @app.command()
-def serve(
+def serve(  # noqa: PLR0917  typer's options are the parameters
     database_url: DatabaseUrl = None,
     host: Annotated[str | None, Option(help="else AEROFN_HOST or 127.0.0.1", show_default=False)] = None,
     port: Annotated[int | None, Option(help="else AEROFN_PORT or 8787", show_default=False)] = None,
     workers: Annotated[int, Option(min=1, max=256, help="nodes, each a process of its own, on one port")] = 1,
     listening: Annotated[int | None, Option(hidden=True)] = None,
+    place: Annotated[str, Option(hidden=True)] = "1/1",
+    siblings: Annotated[Path, Option(hidden=True)] = Path(),
 ) -> None:
     """Run a node: events, and HTTP. All settings are AEROFN_* variables (docs/settings.md)."""
     from aerofn.cli import serving  # noqa: PLC0415
     from aerofn.settings import from_env  # noqa: PLC0415
 
     settings = from_env(database_url=database_url, host=host, port=port)
-    sys.exit(serving.serve(settings, workers) if listening is None else serving.worker(settings, listening))
+    if listening is None:
+        sys.exit(serving.serve(settings, workers))
+    sys.exit(serving.worker(settings, listening, siblings, *map(int, place.split("/"))))
 
 
 @app.command()

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import sys
+from pathlib import Path
 
 import structlog
 import uvloop
@@ -29,11 +30,12 @@ def serve(settings: Settings, workers: int = 1) -> int:
     return uvloop.run(app.serve(settings, app.listen(settings), _ready))
 
 
-def worker(settings: Settings, descriptor: int) -> int:
+def worker(settings: Settings, descriptor: int, siblings: Path, place: int, number: int) -> int:
     """Run a node on the listening socket of `serve` with several workers, which started this process."""
     configure_logging(settings.log_level)
     listening = socket.socket(fileno=descriptor)
-    return uvloop.run(app.serve(settings, listening, _ready, app.parent_gone()))
+    among = app.Place(siblings, place, number)
+    return uvloop.run(app.serve(settings, listening, _ready, app.parent_gone(), among))
 
 
 def migrate(settings: Settings, *, dry_run: bool) -> None:

@@ -110,4 +110,5 @@ def _event(row: Any) -> Event:
         batch_size=row["batch_size"],
         traceparent=row["traceparent"],
         held=row["due"] is None,
+        due=None if row["waited"] is None else time.perf_counter() - row["waited"],
     )

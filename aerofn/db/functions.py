@@ -130,6 +130,10 @@ class Functions:
         changed.set()
         return True
 
+    async def names(self) -> set[str]:
+        """Of all functions there are."""
+        return {row["name"] for row in await self._database.fetch(_Q.names)}
+
     async def active(self, name: str) -> Version:
         """The version that runs now; waits while a function's first one is being compiled.
 

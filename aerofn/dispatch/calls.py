@@ -83,6 +83,7 @@ def call_for(batch: Sequence[Waiting], version: Version) -> Call:
         secured=batch[-1].secured,  # with it what was leased before
         attempt=first.attempt,
         depth=first.depth,
+        due=first.due,
         parents=tuple([event.traceparent for event in events if event.traceparent is not None]),
     )
 

@@ -28,7 +28,8 @@ Keep = Callable[[Lease | None, Kept], Awaitable[None]]
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
     """What to invoke. `payload` is the event's JSON; `leases`: of the events that asked for it; `taken` is there when
-    a request did that must not run twice; `parents`: traceparents, as they came; `secured`: see `Secured`.
+    a request did that must not run twice; `parents`: traceparents, as they came; `secured`: see `Secured`; `due`:
+    since when it could have run, of an event (`time.perf_counter`).
 
     `trigger` is `http`, `row`, `schedule`, `webhook` or `invoke`; `depth` counts the functions behind it.
     """
@@ -43,6 +44,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int = 1
     depth: int = 0
     parents: tuple[str, ...] = ()
+    due: float | None = None
     id: str = msgspec.field(default_factory=random_id)
 
     @property
@@ -66,6 +68,7 @@ class Trial(msgspec.Struct):
     call: Call
     run: Run
     host: Any
+    started: float
     duration_ms: float
     trace: Trace | None = None
 
@@ -82,6 +85,7 @@ class Invoker:
         complete: settles events whose function opened no transaction; raises LeaseLost.
         keep: keeps the result of a function that opened none, and settles its event if there is one; the same.
         record: takes every invocation's record; must not raise or block.
+        delayed: told for each event how many seconds it was due before its function began.
         tracing: begins a span for each, if they are traced.
     """
 
@@ -94,6 +98,7 @@ class Invoker:
         complete: Complete,
         keep: Keep,
         record: RecordSink,
+        delayed: Callable[[str, float], None] = lambda _function, _seconds: None,
         tracing: Tracing | None = None,
     ) -> None:
         self._sandbox = sandbox
@@ -102,6 +107,7 @@ class Invoker:
         self._complete = complete
         self._keep = keep
         self._record = record
+        self._delayed = delayed
         self._tracing = tracing
 
     async def invoke(self, call: Call) -> Completed:
@@ -129,8 +135,7 @@ class Invoker:
             run = host.redacted(run)
         finally:
             host.abandon()  # does nothing once settled
-            record = _record(call, run, host, (time.perf_counter() - started) * 1000)
-            self._record(record)
+            record = self._recorded(call, run, host, started, (time.perf_counter() - started) * 1000)
         return Completed(run, record, host.failure)
 
     def shared(self, call: Call) -> Any:
@@ -155,15 +160,21 @@ class Invoker:
         limits = Limits(min(version.limits.timeout_ms, most_ms), version.limits.memory_mb)
         run = await self._sandbox.run(component, call.payload, host, limits, version.function)
         run = host.redacted(run)
-        return Trial(call, run, host, (time.perf_counter() - started) * 1000, trace)
+        return Trial(call, run, host, started, (time.perf_counter() - started) * 1000, trace)
 
     def conclude(self, trial: Trial) -> Completed:
         """Say that a member's run has counted: its effects are committed, or it failed."""
-        record = _record(trial.call, trial.run, trial.host, trial.duration_ms)
-        self._record(record)
+        record = self._recorded(trial.call, trial.run, trial.host, trial.started, trial.duration_ms)
         if trial.trace is not None:
             ended(trial.trace, trial.run.outcome)
         return Completed(trial.run, record, trial.host.failure)
+
+    def _recorded(self, call: Call, run: Run, host: Any, started: float, duration_ms: float) -> Record:
+        record = _record(call, run, host, duration_ms)
+        self._record(record)
+        if call.due is not None:
+            self._delayed(call.version.function, started - call.due)
+        return record
 
     def forget(self, trial: Trial) -> None:
         """Say that a member's run has not counted: it is undone, and will be repeated."""

@@ -55,7 +55,7 @@ class Ports:
     triggers: Triggers
     webhooks: Webhooks
     ready: Callable[[], Awaitable[Readiness]]
-    metrics: Callable[[], tuple[bytes, str]]
+    metrics: Callable[[], Awaitable[tuple[bytes, str]]]
     events: EventList
     records: Records
     desk: Desk | None

@@ -35,7 +35,9 @@ class Probes:
     """Health, readiness and metrics. They need no token: let only the platform reach them."""
 
     def __init__(
-        self, ready: Callable[[], Awaitable[Readiness]], metrics: Callable[[], tuple[bytes, str]]
+        self,
+        ready: Callable[[], Awaitable[Readiness]],
+        metrics: Callable[[], Awaitable[tuple[bytes, str]]],
     ) -> None:
         self._ready = ready
         self._metrics = metrics
@@ -62,7 +64,7 @@ class Probes:
     )
     async def metrics(self, request: Request) -> Answer:
         """Prometheus' text."""
-        body, content_type = self._metrics()
+        body, content_type = await self._metrics()
         return Answer(200, body, [(b"content-type", content_type.encode())])
 
 

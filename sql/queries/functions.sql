@@ -3,6 +3,9 @@
 -- name: revision
 SELECT revision FROM aerofn_internal.registry
 
+-- name: names
+SELECT name FROM aerofn_internal.functions
+
 -- name: active
 -- $1 a function's name. The version that runs, and how its newest one fares.
 SELECT f.id AS function_id, a.id, a.number, a.digest, a.timeout_ms, a.memory_mb, a.env, a.hosts, a.roles, a.run_as,

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+from pathlib import Path
 
 import httpx
 import psutil
@@ -38,6 +39,27 @@ async def parent(database, tmp_path):
         await asyncio.wait_for(child.communicate(), LONGEST_S)
 
 
+async def told_of_both(url):
+    """Whichever worker is asked for metrics, it tells of both."""
+    async with httpx.AsyncClient(base_url=url) as client, asyncio.timeout(LONGEST_S):
+        while True:
+            text = (await client.get("/metrics")).text
+            told = {f'aerofn_worker_up{{worker="{n}"}} 1.0' in text for n in (1, 2)}
+            both = all(f'process_open_fds{{worker="{n}"}}' in text for n in (1, 2))
+            if told == {True} and both:
+                return
+
+
+def assert_nothing_secret(pid, *, worker):
+    """No secret is an argument, which everybody can read; what only compiles or parses has none at all."""
+    secret = (SECRET.encode(), b"postgresql://")
+    arguments = Path(f"/proc/{pid}/cmdline").read_bytes()
+    assert not any(one in arguments for one in secret), arguments
+    if not worker:
+        variables = Path(f"/proc/{pid}/environ").read_bytes()
+        assert not any(one in variables for one in secret), variables
+
+
 async def test_a_worker_that_dies_is_started_again_and_sigterm_stops_all(parent, database):
     child, url = parent
     conn = await database.connect()
@@ -49,7 +71,10 @@ async def test_a_worker_that_dies_is_started_again_and_sigterm_stops_all(parent,
     assert len(first & after) == 1
     async with httpx.AsyncClient(base_url=url) as client:
         assert (await client.get("/readyz")).status_code == 200
+    await told_of_both(url)
     workers = psutil.Process(child.pid).children()
+    for one in (child, *workers, *(below for worker in workers for below in worker.children(recursive=True))):
+        assert_nothing_secret(one.pid, worker=one is child or one in workers)
     child.terminate()
     assert await asyncio.wait_for(child.wait(), LONGEST_S) == 0
     assert not any(psutil.pid_exists(worker.pid) for worker in workers)

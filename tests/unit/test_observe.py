@@ -6,13 +6,17 @@ import io
 import json
 import logging
 import os
+import re
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 import pytest
 import structlog
+from prometheus_client.metrics_core import Metric
+from prometheus_client.parser import text_string_to_metric_families
 
+from aerofn.app.siblings import Place, Siblings
 from aerofn.model import LogLine, Outcome, Record
 from aerofn.observe import Metrics, RecordLines, configure_logging
 
@@ -151,7 +155,7 @@ def test_queues_pools_and_delays():
     metrics = Metrics()
     in_use = [3]
     metrics.events("dead", 2)
-    metrics.pool_in_use("anon", lambda: in_use[0])
+    metrics.pool_in_use("anon", lambda: in_use[0], 10)
     metrics.event_delay("greet", 0.5)
     metrics.event_delay("greet", -0.1)
     assert value(metrics, "aerofn_events", state="dead") == 2
@@ -166,8 +170,9 @@ def test_a_dropped_function_leaves_no_series():
     metrics = Metrics()
     metrics.invocation(RECORD)
     metrics.invocation(changed(function="other"))
-    metrics.forget("greet")
-    metrics.forget("never seen")
+    metrics.fetch("greet", "answered")
+    metrics.event_delay("greet", 1)
+    metrics.keep({"other", "never seen"})
     text, kind = metrics.exposition()
     assert b'function="greet"' not in text
     assert b'function="other"' in text
@@ -188,3 +193,74 @@ async def test_the_lag_of_a_loop_that_is_held_up_is_seen():
         await asyncio.sleep(0)
     watch.cancel()
     assert value(metrics, "aerofn_event_loop_lag_seconds") > 0.01
+
+
+def families(text: str) -> dict[str, Metric]:
+    return {family.name: family for family in text_string_to_metric_families(text)}
+
+
+def test_what_prometheus_is_told_is_well_formed():
+    metrics = Metrics()
+    metrics.invocation(RECORD)
+    metrics.event_delay("greet", 1)
+    metrics.fetch("greet", "answered")
+    metrics.events("pending", 1)
+    metrics.pool_in_use("anon", lambda: 1, 10)
+    metrics.records_dropped("table", lambda: 3)
+    told = families(metrics.exposition()[0].decode())
+    ours = {name: family for name, family in told.items() if name.startswith("aerofn_")}
+    assert set(ours) == {
+        "aerofn_invocations", "aerofn_invocation_duration_seconds", "aerofn_invocation_memory_bytes",
+        "aerofn_event_queue_delay_seconds", "aerofn_fetches", "aerofn_events", "aerofn_pool_connections_in_use",
+        "aerofn_pool_connections_limit", "aerofn_event_loop_lag_seconds", "aerofn_records_dropped", "aerofn_build_info",
+    }  # fmt: skip
+    assert {"process_resident_memory_bytes", "process_cpu_seconds", "process_open_fds"} <= set(told)
+    for name, family in ours.items():
+        assert family.documentation.endswith("."), name
+        assert re.fullmatch(r"[a-z_]+", name), name
+        assert not name.endswith(("_ms", "_milliseconds", "_mb", "_kb")), name
+        samples = {sample.name for sample in family.samples}
+        assert family.type != "counter" or samples == {f"{name}_total"}, name
+        assert family.type != "histogram" or name.endswith(("_seconds", "_bytes")), name
+        labels = {label for sample in family.samples for label in sample.labels}
+        assert labels <= {
+            "function",
+            "trigger",
+            "status",
+            "outcome",
+            "state",
+            "pool",
+            "sink",
+            "version",
+            "le",
+        }, name
+    assert told["aerofn_records_dropped"].samples[0].value == 3
+
+
+async def test_workers_tell_of_each_other(tmp_path):
+    workers = {}
+    for number in (1, 2, 3):
+        metrics = Metrics()
+        for _ in range(number):
+            metrics.invocation(RECORD)
+        workers[number] = Siblings(Place(tmp_path, number, 4), metrics.exposition)
+    (tmp_path / "2.metrics").touch()  # what a killed one left
+    serving = [asyncio.create_task(worker.serve()) for worker in workers.values()]
+    async with asyncio.timeout(30):
+        while not all((tmp_path / f"{n}.metrics").is_socket() for n in workers):
+            await asyncio.sleep(0.001)
+    answers = [await worker.exposition() for worker in workers.values()]
+    serving[2].cancel()
+    await asyncio.gather(serving[2], return_exceptions=True)
+    answers.append(await workers[1].exposition())
+    for task in serving:
+        task.cancel()
+    await asyncio.gather(*serving, return_exceptions=True)
+    for place, (text, kind) in enumerate(answers):
+        told = families(text.decode())
+        counted = {sample.labels["worker"]: sample.value for sample in told["aerofn_invocations"].samples}
+        up = {sample.labels["worker"]: sample.value for sample in told["aerofn_worker_up"].samples}
+        alive = 3 if place < 3 else 2
+        assert counted == {str(n): n for n in range(1, alive + 1)}
+        assert up == {str(n): float(n <= alive) for n in range(1, 5)}
+        assert kind.startswith("text/plain; version=0.0.4")

@@ -59,10 +59,10 @@ def test_a_home_directory_is_expanded(monkeypatch):
         ({}, "no database is set", "DATABASE_URL=postgresql://"),
         ({"AEROFN_POOL_SIZ": "3"}, "AEROFN_POOL_SIZ is not a setting", "did you mean AEROFN_POOL_SIZE"),
         ({"AEROFN_XYZZY": "3"}, "AEROFN_XYZZY is not a setting", "docs/settings.md"),
-        ({"AEROFN_PORT": "70000"}, "AEROFN_PORT is wrong: Expected `int` <= 65535", "range"),
-        ({"AEROFN_PORT": "http"}, "AEROFN_PORT is wrong", "range"),
-        ({"AEROFN_POOL_SIZE": "0"}, "AEROFN_POOL_SIZE is wrong: Expected `int` >= 1", "range"),
-        ({"AEROFN_LOG_LEVEL": "loud"}, "AEROFN_LOG_LEVEL is wrong", "range"),
+        ({"AEROFN_PORT": "70000"}, "AEROFN_PORT is wrong: Expected `int` <= 65535", "from 0 to 65535"),
+        ({"AEROFN_PORT": "http"}, "AEROFN_PORT is wrong", "whole number"),
+        ({"AEROFN_POOL_SIZE": "0"}, "AEROFN_POOL_SIZE is wrong: Expected `int` >= 1", "1 or more"),
+        ({"AEROFN_LOG_LEVEL": "loud"}, "AEROFN_LOG_LEVEL is wrong", "debug, info"),
         ({"AEROFN_JWT_SECRET": "short"}, "has 5 characters; HS256 needs at least 32", "openssl rand"),
         ({"AEROFN_SECRET_KEY": "x" * 32 + ",short"}, "has a key of fewer than 32 characters", "openssl rand"),
         ({"AEROFN_EGRESS_ALLOW": "10.0.0.0/8,10.1.2.3/8"}, "AEROFN_EGRESS_ALLOW: 10.1.2.3/8", "10.1.0.0/16"),
@@ -103,3 +103,49 @@ def test_every_setting_says_what_it_is_for():
         line = f"\n    {field.name}: "
         after = source[source.index(line) + len(line) :]
         assert after.split("\n")[1].startswith('    """'), field.name
+
+
+BAD = {
+    bool: ["maybe", "2"],
+    int: ["many", "-1", "1.5"],
+    float: ["long", "-1", "nan"],
+}
+# What is wrong with those that are text; the others take any.
+BAD_TEXT = {
+    "jwt_secret": ["short"],
+    "jwks_url": ["ldap://keys"],
+    "forgery_rate": ["60", "often"],
+    "rate_limit": ["0/minute", "1/fortnight"],
+    "secret_key": ["short", "x" * 32 + ",short"],
+    "roles": ["", "anon"],
+    "anon_role": ["nobody"],
+    "admin_role": ["root"],
+    "egress_allow": ["10.0.0.1/8", "everywhere"],
+    "log_level": ["loud"],
+}
+ANY_TEXT = {
+    "database_url",
+    "direct_database_url",
+    "host",
+    "jwt_audience",
+    "jwt_issuer",
+    "cache_dir",
+    "trusted_proxies",
+}
+
+
+@pytest.mark.parametrize("field", msgspec.structs.fields(Settings), ids=lambda field: field.name)
+def test_every_setting_that_is_wrong_names_itself_and_the_way_out(field):
+    kind = type(field.default) if type(field.default) in BAD else str
+    if kind is str and field.name not in BAD_TEXT:
+        assert field.name in ANY_TEXT
+        return
+    key = f"AEROFN_{field.name.upper()}"
+    for value in BAD_TEXT[field.name] if kind is str else BAD[kind]:
+        with pytest.raises(SettingsError) as refused:
+            from_env({"DATABASE_URL": "postgresql://x/y", key: value})
+        told = refused.value
+        named = {key, "AEROFN_ROLES"} if field.name == "roles" else {key}
+        assert any(name in told.message for name in named), value
+        assert told.hint
+        assert told.hint != "see docs/settings.md", value

@@ -183,7 +183,6 @@ class Web:
 
     def application(self) -> Starlette:
         kept = KeptRequests(self.requests, None, lambda: None)  # type: ignore[arg-type]
-        metrics = b"up 1\n", "text/plain"
         ports = Ports(
             self.settings,
             self.requests,
@@ -193,12 +192,15 @@ class Web:
             Triggers(),
             Webhooks(),
             self._ready,
-            lambda: metrics,
+            self._metrics,
             None,
             None,
             None,
         )  # type: ignore[arg-type]
         return create(ports, self._lifespan)
+
+    async def _metrics(self) -> tuple[bytes, str]:
+        return b"up 1\n", "text/plain"
 
     async def _ready(self) -> Readiness:
         return Readiness(self.reasons, self.warnings)
