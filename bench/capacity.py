@@ -61,9 +61,7 @@ async def main() -> None:
         postgres.start()
         try:
             for nodes in (1, 2):
-                print(
-                    json.dumps(await measured(Bench(postgres.url), postgres.url, nodes, events)), flush=True
-                )
+                await measure(Bench(postgres.url), postgres.url, nodes, events)
         finally:
             postgres.stop()
 
