@@ -242,7 +242,8 @@ def _checked(values: dict[str, Any]) -> Settings:
 
 def _advice(name: str) -> str:
     """What a setting may be, for whoever wrote something else."""
-    form = next(field.type for field in msgspec.inspect.type_info(Settings).fields if field.name == name)
+    (declared,) = [field for field in msgspec.structs.fields(Settings) if field.name == name]
+    form = msgspec.inspect.type_info(declared.type)
     if isinstance(form, msgspec.inspect.UnionType):
         form = next(one for one in form.types if not isinstance(one, msgspec.inspect.NoneType))
     match form:
