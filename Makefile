@@ -19,7 +19,7 @@ install: .venv/.dev ## A .venv with AeroFn and all that is needed to work on it
 
 test: check ## All tests; PG=15 on that PostgreSQL, ARGS='-k name' for some
 	@echo "pytest"
-	@$(PY) -m pytest $(or $(ARGS),-n 2 --dist loadfile)
+	@$(PY) -m pytest $(or $(ARGS),-n 2 --dist loadfile --no-loadscope-reorder)
 
 check: .venv/.dev ## Style, types, import layers, SQL
 	@echo "ruff"; .venv/bin/ruff check --quiet --output-format concise . && .venv/bin/ruff format --quiet --check .

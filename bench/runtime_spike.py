@@ -12,7 +12,6 @@ from wasmtime import _ffi as ffi
 from wasmtime.component import Component, Linker
 
 VAL = ffi.wasmtime_component_val_t
-HOST = b"aerofn:function/host@1.0.0"
 NO_FINALIZER = cast(None, CFUNCTYPE(None, c_void_p))
 
 
@@ -28,7 +27,15 @@ def _ignored(
 
 @ffi.wasmtime_component_func_async_callback_t
 def _unanswered(*_arguments: Any) -> None:
-    raise AssertionError("the spike has no database")
+    raise AssertionError("the spike has nothing to wait for")
+
+
+IMPORTS: dict[bytes, dict[bytes, Any]] = {
+    b"aerofn:function/host@1.0.0": {
+        b"log": _ignored, b"env": _ignored, b"db-query": _unanswered, b"http-fetch": _unanswered
+    },
+    b"aerofn:function/clock@1.0.0": {b"wait": _unanswered},
+}  # fmt: skip
 
 
 class Spike:
@@ -45,16 +52,8 @@ class Spike:
         self.linker = Linker(self.engine)
         ffi.wasmtime_component_linker_add_wasip2_async(self.linker.ptr())
         root = ffi.wasmtime_component_linker_root(self.linker.ptr())
-        host = POINTER(ffi.wasmtime_component_linker_instance_t)()
-        ffi.wasmtime_component_linker_instance_add_instance(root, _text(HOST), len(HOST), byref(host))
-        for name, add, callback in (
-            (b"log", ffi.wasmtime_component_linker_instance_add_func, _ignored),
-            (b"env", ffi.wasmtime_component_linker_instance_add_func, _ignored),
-            (b"db-query", ffi.wasmtime_component_linker_instance_add_func_async, _unanswered),
-            (b"http-fetch", ffi.wasmtime_component_linker_instance_add_func_async, _unanswered),
-        ):
-            add(host, _text(name), len(name), callback, None, NO_FINALIZER)
-        ffi.wasmtime_component_linker_instance_delete(host)
+        for instance, functions in IMPORTS.items():
+            _define(root, instance, functions)
         ffi.wasmtime_component_linker_instance_delete(root)
         self.component = Component(self.engine, wasm)
         self.handle = ffi.wasmtime_component_get_export_index(self.component.ptr(), None, _text(b"handle"), 6)
@@ -94,6 +93,17 @@ class Spike:
             ffi.wasmtime_component_val_delete(byref(arguments[0]))
             ffi.wasmtime_component_val_delete(byref(results[0]))
             store.close()
+
+
+def _define(root: Any, name: bytes, functions: dict[bytes, Any]) -> None:
+    instance = POINTER(ffi.wasmtime_component_linker_instance_t)()
+    ffi.wasmtime_component_linker_instance_add_instance(root, _text(name), len(name), byref(instance))
+    for function, callback in functions.items():
+        add = ffi.wasmtime_component_linker_instance_add_func
+        if callback is _unanswered:
+            add = ffi.wasmtime_component_linker_instance_add_func_async
+        add(instance, _text(function), len(function), callback, None, NO_FINALIZER)
+    ffi.wasmtime_component_linker_instance_delete(instance)
 
 
 def _text(data: bytes) -> Any:

@@ -9,6 +9,8 @@ import fcntl
 import itertools
 import os
 import secrets
+import shutil
+import tempfile
 import warnings
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
@@ -25,9 +27,26 @@ from aerofn.db.migrate import migrate
 from aerofn.settings import Settings, from_env
 
 ROOT = Path(__file__).resolve().parents[1]
+_COMPILED = "AEROFN_TESTS_COMPILED"
 PREFIX = "aerofn_test_"
 # The data of a test are not worth waiting for the disk.
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """One cache of compiled components for all tests and all of xdist's workers: compiling is tested elsewhere."""
+    if not hasattr(config, "workerinput"):
+        os.environ[_COMPILED] = tempfile.mkdtemp(prefix="aerofn-compiled-")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(os.environ.pop(_COMPILED), ignore_errors=True)
+
+
+def compiled() -> Path:
+    """The directory that nodes of tests may share for compiled components."""
+    return Path(os.environ[_COMPILED])
 
 
 @dataclass

@@ -27,7 +27,12 @@ class Redactor:
 
     def __init__(self, secrets: Mapping[str, str]) -> None:
         self._forms = {form: name for name, value in secrets.items() for form in _forms(value)}
-        self._exact = {value: name for name, value in secrets.items() if len(bare(value)) < _LEAST}
+        self._exact = {
+            written: name
+            for name, value in secrets.items()
+            if len(bare(value)) < _LEAST
+            for written in (value, *(text[1:-1] for text in _in_json(value)))
+        }
         self.longest = max(map(len, self._forms), default=0)
 
     def text(self, text: str) -> str:
@@ -78,13 +83,12 @@ def bare(text: str) -> str:
 def _forms(value: str) -> set[str]:
     """How a value may be written, each without punctuation and case."""
     data = value.encode()
-    escaped = json.dumps(value), json.dumps(value, ensure_ascii=False), json.dumps(json.dumps(value))
     written = {
         value,
         value.lower(),
         value.upper(),
         value[::-1],
-        *escaped,
+        *_in_json(value),
         # encodeURIComponent, encodeURI, and what escapes everything
         *(quote(value, safe) for safe in ("", "!'()*", "!'()*;/?:@&=+$,#")),
         html.escape(value),
@@ -93,6 +97,10 @@ def _forms(value: str) -> set[str]:
         *_base64(data),
     }
     return {form for form in map(bare, written) if len(form) >= _LEAST}
+
+
+def _in_json(value: str) -> tuple[str, str, str]:
+    return json.dumps(value), json.dumps(value, ensure_ascii=False), json.dumps(json.dumps(value))
 
 
 def _base64(data: bytes) -> Iterator[str]:

@@ -27,11 +27,11 @@ from aerofn.runtime.surgery import PAGE, Scope
 def _confine(cpu_seconds: int, memory: int) -> None:
     for limit, value in (
         (resource.RLIMIT_AS, memory),
-        (resource.RLIMIT_CPU, cpu_seconds),
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_FSIZE, memory),
     ):
         resource.setrlimit(limit, (value, value))
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds + 1))  # SIGXCPU first: it tells why
     os.nice(5)  # running functions go first
 
 

@@ -21,6 +21,7 @@ from aerofn.build import build
 from aerofn.db.embedded import EmbeddedPostgres
 from aerofn.db.migrate import migrate
 from aerofn.settings import from_env
+from tests.conftest import compiled
 
 HERE = Path(__file__).parent
 EVENTS = int(os.environ.get("CHAOS_EVENTS", "300"))
@@ -40,7 +41,7 @@ class Cluster:
         self.done: list[str] = []
 
     async def start_node(self) -> asyncio.subprocess.Process:
-        arguments = [str(HERE / "node.py"), self.server.url, str(self.place / "cache")]
+        arguments = [str(HERE / "node.py"), self.server.url, str(compiled())]
         return await asyncio.create_subprocess_exec(
             sys.executable, *arguments, stdout=asyncio.subprocess.PIPE, cwd=HERE.parents[1],
             env={**os.environ, "PYTHONPATH": str(HERE.parents[1])},

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from aerofn.db.embedded_files import binaries_of_wheel
+from tests.conftest import compiled
 
 ROOT = Path(__file__).resolve().parents[2]
 PORT = "8787"  # as the pages have it
@@ -38,7 +39,7 @@ class Reader:
             "PYTHONPATH": str(ROOT),
             "DATABASE_URL": url,
             "AEROFN_PORT": self.port,
-            "AEROFN_CACHE_DIR": str(folder / "cache"),
+            "AEROFN_CACHE_DIR": str(compiled()),
             "AEROFN_JWT_SECRET": "the reader's own, as openssl would make it",
         }
 

@@ -15,6 +15,7 @@ PARSED = {
 }  # by test_pages.py, on every page; whole functions by tests/build/test_packages.py, against the types
 TAKEN = {
     "README.md": {"sh", "sql"},  # test_readme.py
+    "cli.md": {"sh"},  # test_cli_page.py, against the commands and their options
     "c-and-rust.md": {"c", "sh"},  # test_languages.py, test_rust.py
     "from-graphile-worker.md": {"sh", "sql"},  # test_guides.py
     "from-hasura.md": {"sh", "sql"},

@@ -22,7 +22,7 @@ from aerofn.dispatch.invoker import Completed
 from aerofn.dispatch.requests import HttpRequest
 from aerofn.model import Caller, Record
 from aerofn.tracing import Tracing
-from tests.conftest import Database
+from tests.conftest import Database, compiled
 
 from .session_kit import SCHEMA
 
@@ -93,10 +93,8 @@ def node_of(database, node_on):
 
 
 @pytest.fixture
-def node_on(tmp_path_factory):
+def node_on():
     """Starts nodes on any database: `async with node_on(database) as node`."""
-    # Compiled components are shared by the session's tests: compiling is tested elsewhere.
-    cache = tmp_path_factory.getbasetemp() / "compiled"
 
     @asynccontextmanager
     async def start(
@@ -106,7 +104,7 @@ def node_on(tmp_path_factory):
         traces: Tracing | None = None,
         **overrides: Any,
     ) -> AsyncIterator[Node]:
-        overrides = {"cache_dir": cache, "records_to_stdout": False, "shutdown_grace_s": 2, **overrides}
+        overrides = {"cache_dir": compiled(), "records_to_stdout": False, "shutdown_grace_s": 2, **overrides}
         node = Node(database.settings(**overrides), records or Records(), env=env or {}, tracing=traces)
         await node.start()
         try:

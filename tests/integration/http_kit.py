@@ -8,6 +8,7 @@ import httpx
 import jwt
 
 from aerofn.app import http_server, url_of
+from tests.conftest import compiled
 
 from .conftest import Node, Records
 
@@ -36,10 +37,9 @@ async def served(node):
 
 
 @asynccontextmanager
-async def lasting(database, tmp_path_factory, traces=None, **settings):
+async def lasting(database, traces=None, **settings):
     """A node for the tests of a whole module, on a database of theirs."""
-    cache = tmp_path_factory.getbasetemp() / "compiled"
-    given = {"cache_dir": cache, "records_to_stdout": False, "jwt_secret": SECRET, "port": 0, **settings}
+    given = {"cache_dir": compiled(), "records_to_stdout": False, "jwt_secret": SECRET, "port": 0, **settings}
     node = Node(database.settings(**given), Records(), env={}, tracing=traces)
     await node.start()
     try:

@@ -65,9 +65,9 @@ async def db(module_database):
 
 
 @pytest_asyncio.fixture(scope="module")
-async def shop(db, module_database, tmp_path_factory):
+async def shop(db, module_database):
     """A served node with a shop: reduce-stock in two versions, started by orders."""
-    async with lasting(module_database, tmp_path_factory, poll_s=0.2) as node, served(node) as client:
+    async with lasting(module_database, poll_s=0.2) as node, served(node) as client:
         for component in (REDUCE_STOCK.read_bytes(), REDUCE_STOCK.read_bytes() + NOTE):
             answer = await deploy(client, "reduce-stock", component)
             assert answer.status_code == 201, answer.text

@@ -15,10 +15,10 @@ COMPONENT = bytes.fromhex("0061736d0d000100")
 
 
 @pytest_asyncio.fixture(scope="module")
-async def site(module_database, tmp_path_factory):
+async def site(module_database):
     """A served node for all of these tests, and its URL."""
     options = {"trusted_proxies": "127.0.0.1", "forgery_rate": "1000/minute"}
-    async with lasting(module_database, tmp_path_factory, **options) as node, served(node) as client:
+    async with lasting(module_database, **options) as node, served(node) as client:
         yield node, str(client.base_url)
 
 

@@ -39,14 +39,14 @@ class Hits:
 
 
 @pytest.fixture(scope="module")
-async def place(server, template, probe, tmp_path_factory):
+async def place(server, template, probe):
     """Two nodes on one database, and a client for each."""
     async with _lent(server, await server.create(template)) as database, AsyncExitStack() as stack:
         conn = await database.connect()
         await conn.execute("CREATE TABLE hits (n int); GRANT INSERT, SELECT ON hits TO anon, authenticated")
         nodes = []
         for _ in range(2):
-            node = await stack.enter_async_context(lasting(database, tmp_path_factory, poll_s=0.2))
+            node = await stack.enter_async_context(lasting(database, poll_s=0.2))
             nodes.append((node, await stack.enter_async_context(served(node))))
         for name in ("probe", "other"):
             assert (await deploy(nodes[0][1], name, probe)).status_code == 201

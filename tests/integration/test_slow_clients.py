@@ -51,10 +51,10 @@ class Place:
 
 
 @pytest.fixture(scope="module")
-async def connect(server, template, tmp_path_factory):
+async def connect(server, template):
     async with (
         _lent(server, await server.create(template)) as database,
-        lasting(database, tmp_path_factory, client_timeout_s=1.5) as node,
+        lasting(database, client_timeout_s=1.5) as node,
         served(node) as client,
     ):
         yield Place(client)
@@ -226,9 +226,9 @@ async def test_an_answer_that_nobody_reads_is_given_up(connect, probe):
                 await asyncio.sleep(0.05)
 
 
-async def test_an_address_with_too_many_connections_is_told_so(database, tmp_path_factory):
+async def test_an_address_with_too_many_connections_is_told_so(database):
     async with (
-        lasting(database, tmp_path_factory, max_connections_per_address=3) as node,
+        lasting(database, max_connections_per_address=3) as node,
         served(node) as client,
     ):
         connect = Place(client)

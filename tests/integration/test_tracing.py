@@ -58,7 +58,7 @@ def parent(span):
 
 
 @pytest.fixture(scope="module")
-async def served_place(server, template, fetcher, probe, tmp_path_factory):
+async def served_place(server, template, fetcher, probe):
     spans = Spans()
     async with _lent(server, await server.create(template)) as database, far_side() as far:
         conn = await database.connect()
@@ -73,7 +73,7 @@ async def served_place(server, template, fetcher, probe, tmp_path_factory):
         )
         given = {"secret_key": KEY, "egress_allow": ("127.0.0.0/8",)}
         async with (
-            lasting(database, tmp_path_factory, traces=spans.tracing, **given) as node,
+            lasting(database, traces=spans.tracing, **given) as node,
             served(node) as client,
         ):
             yield conn, node, client, spans, far

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest_asyncio
 
-from tests.conftest import _lent
+from tests.conftest import _lent, compiled
 
 from .cli_kit import WASM, aerofn, serving
 
@@ -61,7 +61,7 @@ async def applied(server, template, tmp_path_factory):
         await (await database.connect()).execute(TABLES)
         folder = tmp_path_factory.mktemp("project")
         shutil.copy(WASM, folder / "shop.wasm")
-        async with serving(database.url, tmp_path_factory.mktemp("cache")):
+        async with serving(database.url, compiled()):
             yield Applied(folder, database.url), database
 
 

@@ -6,6 +6,7 @@ import jwt
 import pytest
 
 from aerofn.db.sealing import Wrapping, new_private_key
+from tests.conftest import compiled
 
 from .cli_kit import SECRET, aerofn, serving
 
@@ -69,9 +70,9 @@ async def test_what_is_refused(keyed, database, arguments, given, variables, cod
     assert VALUE not in said.err
 
 
-async def test_over_http(keyed, database, tmp_path):
+async def test_over_http(keyed, database):
     token, user = (jwt.encode({"role": role}, SECRET) for role in ("service_role", "authenticated"))
-    async with serving(database.url, tmp_path, AEROFN_SECRET_KEY=OLD) as (_, url):
+    async with serving(database.url, compiled(), AEROFN_SECRET_KEY=OLD) as (_, url):
 
         async def curl(*arguments: str, token: str = token) -> tuple[int, str]:
             return await request(url, *arguments, token=token)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
-from tests.conftest import _lent
+from tests.conftest import _lent, compiled
 
 from .cli_kit import LONGEST_S, WASM, Shop, aerofn, serving, start
 
@@ -19,11 +19,11 @@ ATTACH = "SELECT aerofn.create_row_trigger('shop', 'orders', '{INSERT}', run_as 
 
 
 @pytest_asyncio.fixture(scope="module")
-async def shop(server, template, tmp_path_factory) -> AsyncIterator[Shop]:
+async def shop(server, template) -> AsyncIterator[Shop]:
     async with _lent(server, await server.create(template)) as database:
         conn = await database.connect()
         await conn.execute(SHOP)
-        async with serving(database.url, tmp_path_factory.mktemp("cache")) as (_, url):
+        async with serving(database.url, compiled()) as (_, url):
             shop = Shop(database, url)
             deployed = await shop.remote("deploy", "shop", str(WASM), "--json")
             assert deployed.code == 0, deployed.err

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import compiled
 from tests.egress.far_side import far_side
 
 pytestmark = pytest.mark.timeout(400)  # each compiles a component, which is a second where nothing else runs
@@ -19,11 +20,11 @@ REDUCE_STOCK = ROOT / "examples" / "reduce-stock" / "reduce-stock.wasm"
 
 
 @asynccontextmanager
-async def serving(url, cache, **variables):
+async def serving(url, **variables):
     """`aerofn serve` until the end of the block, or until the test kills it."""
     environment = {
         "PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "DATABASE_URL": url, "AEROFN_PORT": "0",
-        "AEROFN_CACHE_DIR": str(cache), "AEROFN_SHUTDOWN_GRACE_S": "5",
+        "AEROFN_CACHE_DIR": str(compiled()), "AEROFN_SHUTDOWN_GRACE_S": "5",
         **variables,
     }  # fmt: skip
     child = await asyncio.create_subprocess_exec(
@@ -65,8 +66,8 @@ TAKEN = "(SELECT sum(100000 - stock) FROM products)"
 DONE = "NOT EXISTS (SELECT FROM aerofn.events)"
 
 
-async def test_killed_between_insert_and_run(shop, database, tmp_path):
-    async with serving(database.url, tmp_path) as child:
+async def test_killed_between_insert_and_run(shop, database):
+    async with serving(database.url) as child:
         await until(shop, "active_version IS NOT NULL FROM aerofn.functions")
         child.send_signal(signal.SIGSTOP)  # so that it cannot be quicker than the kill
         await shop.execute(ORDERS, 5)
@@ -74,26 +75,26 @@ async def test_killed_between_insert_and_run(shop, database, tmp_path):
         await child.wait()
     assert await shop.fetchval("SELECT count(*) FROM aerofn.events") == 5
     assert await shop.fetchval(f"SELECT {TAKEN}") == 0
-    async with serving(database.url, tmp_path):
+    async with serving(database.url):
         await until(shop, DONE)
     assert await shop.fetchval(f"SELECT {TAKEN}") == 5
 
 
-async def test_killed_while_it_runs_loses_nothing_and_does_nothing_twice(shop, database, tmp_path):
-    async with serving(database.url, tmp_path) as child:
+async def test_killed_while_it_runs_loses_nothing_and_does_nothing_twice(shop, database):
+    async with serving(database.url) as child:
         await until(shop, "active_version IS NOT NULL FROM aerofn.functions")
         await shop.execute(ORDERS, 400)
         await until(shop, f"{TAKEN} > 20")
         child.kill()
         await child.wait()
     assert 0 < await shop.fetchval(f"SELECT {TAKEN}") <= 400
-    async with serving(database.url, tmp_path):
+    async with serving(database.url):
         await until(shop, DONE)
     assert await shop.fetchval(f"SELECT {TAKEN}") == 400
 
 
-async def test_sigterm_ends_in_order(shop, database, tmp_path):
-    async with serving(database.url, tmp_path) as child:
+async def test_sigterm_ends_in_order(shop, database):
+    async with serving(database.url) as child:
         await until(shop, "active_version IS NOT NULL FROM aerofn.functions")
         await shop.execute(ORDERS, 200)
         await until(shop, f"{TAKEN} > 0")
@@ -105,14 +106,14 @@ async def test_sigterm_ends_in_order(shop, database, tmp_path):
     assert await shop.fetchval(f"SELECT {TAKEN}") == 200 - left
 
 
-async def test_killed_while_a_request_left_for_after_the_commit_is_under_way(shop, database, tmp_path):
+async def test_killed_while_a_request_left_for_after_the_commit_is_under_way(shop, database):
     """It goes out again, and the receiver can tell: the key is the same."""
     async with far_side() as far:
         wasm, hosts = REDUCE_STOCK.read_bytes(), [f"127.0.0.1:{far.port}"]
         await shop.execute("SELECT aerofn.register_function('reduce-stock', $1, hosts => $2)", wasm, hosts)
         sent = {"url": far.url("/together?2"), "method": "POST", "headers": {"idempotency-key": "k1"}}
         kept = json.dumps([{"key": "k1", "method": "POST", "host": "127.0.0.1", "request": sent}])
-        async with serving(database.url, tmp_path, AEROFN_EGRESS_ALLOW="127.0.0.0/8") as child:
+        async with serving(database.url, AEROFN_EGRESS_ALLOW="127.0.0.0/8") as child:
             await until(shop, "active_version = 2 FROM aerofn.functions")
             await shop.execute("SELECT aerofn_internal.store_fetches(1, 'anon', '{}', 0, $1)", kept)
             async with asyncio.timeout(20):
@@ -120,7 +121,7 @@ async def test_killed_while_a_request_left_for_after_the_commit_is_under_way(sho
                     await asyncio.sleep(0.02)
             child.kill()
             await child.wait()
-        async with serving(database.url, tmp_path, AEROFN_EGRESS_ALLOW="127.0.0.0/8"):
+        async with serving(database.url, AEROFN_EGRESS_ALLOW="127.0.0.0/8"):
             await until(shop, DONE)
     assert [asked.header("idempotency-key") for asked in far.asked] == ["k1", "k1"]
 
@@ -145,14 +146,14 @@ async def _stuck(shop, database, max_attempts):
 PATIENT = {"AEROFN_POLL_S": "600", "AEROFN_LEASE_S": "600", "AEROFN_TIMEOUT_MS": "600000"}
 
 
-async def test_what_a_killed_node_ran_starts_elsewhere(shop, database, tmp_path):
+async def test_what_a_killed_node_ran_starts_elsewhere(shop, database):
     """Its lock tells, and the others look at the locks twice a second."""
-    async with serving(database.url, tmp_path, **PATIENT) as first:
+    async with serving(database.url, **PATIENT) as first:
         await until(shop, "active_version IS NOT NULL FROM aerofn.functions")
         async with _stuck(shop, database, 5) as held:
             await until(shop, "state = 'running' FROM aerofn.events")
             node = await shop.fetchval("SELECT node FROM aerofn.events")
-            async with serving(database.url, tmp_path, **PATIENT):
+            async with serving(database.url, **PATIENT):
                 await until(shop, "count(*) = 2 FROM aerofn_internal.live_nodes()")
                 killed = time.monotonic()
                 first.kill()
@@ -163,17 +164,17 @@ async def test_what_a_killed_node_ran_starts_elsewhere(shop, database, tmp_path)
     assert await shop.fetchval(f"SELECT {TAKEN}") == 1
 
 
-async def test_what_kills_every_node_that_runs_it_is_dead_after_its_attempts(shop, database, tmp_path):
-    async with serving(database.url, tmp_path, **PATIENT) as first:
+async def test_what_kills_every_node_that_runs_it_is_dead_after_its_attempts(shop, database):
+    async with serving(database.url, **PATIENT) as first:
         await until(shop, "active_version IS NOT NULL FROM aerofn.functions")
         async with _stuck(shop, database, 2) as held:
             await until(shop, "state = 'running' AND attempt = 1 FROM aerofn.events")
-            async with serving(database.url, tmp_path, **PATIENT) as second:
+            async with serving(database.url, **PATIENT) as second:
                 first.kill()
                 await until(shop, "state = 'running' AND attempt = 2 FROM aerofn.events")
                 second.kill()
                 await second.wait()
-            async with serving(database.url, tmp_path, **PATIENT) as third:
+            async with serving(database.url, **PATIENT) as third:
                 await until(shop, "state = 'dead' FROM aerofn.events")
                 await held.rollback()
                 await shop.execute("INSERT INTO orders (product_id, quantity) VALUES (2, 1)")

@@ -4,7 +4,7 @@ import asyncio
 
 import httpx
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, compiled
 
 from .cli_kit import serving
 
@@ -19,7 +19,7 @@ async def waiting(conn) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_a_killed_nodes_request_runs_once_on_another(database, tmp_path):
+async def test_a_killed_nodes_request_runs_once_on_another(database):
     conn, other = await database.connect(), await database.connect()
     await conn.execute(
         """CREATE TABLE products (id int PRIMARY KEY, name text, stock int NOT NULL);
@@ -27,8 +27,8 @@ async def test_a_killed_nodes_request_runs_once_on_another(database, tmp_path):
     )
     await conn.execute("SELECT aerofn.register_function('shop', $1)", WASM.read_bytes())
     async with (
-        serving(database.url, tmp_path / "a") as (doomed, first),
-        serving(database.url, tmp_path / "b") as (_, second),
+        serving(database.url, compiled()) as (doomed, first),
+        serving(database.url, compiled()) as (_, second),
         httpx.AsyncClient(timeout=90) as client,
     ):
         async with conn.transaction():

@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 
 from aerofn.build import build
-from tests.conftest import _lent
+from tests.conftest import _lent, compiled
 
 from .cli_kit import LONGEST_S, aerofn, serving
 
@@ -44,7 +44,7 @@ async def past(server, template, tmp_path_factory):
     async with _lent(server, await server.create(template)) as database:
         conn = await database.connect()
         await conn.execute(SCHEMA)
-        async with serving(database.url, tmp_path_factory.mktemp("cache")):
+        async with serving(database.url, compiled()):
             await conn.execute("SELECT aerofn.register_function('cents', $1)", component(folder, ACTIVE))
             await conn.execute(
                 "SELECT aerofn.create_row_trigger('cents', 'orders', '{INSERT}', run_as => 'service_role')"

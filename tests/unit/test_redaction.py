@@ -65,6 +65,7 @@ def test_other_text_stays():
 
 def test_a_value_of_punctuation_is_found_as_it_is():
     assert Redactor({"P": "!?!?!?!?"}).text("a !?!?!?!? b") == "a [secret P] b"
+    assert Redactor({"P": "00:\\:00"}).text(r'{"a": "00:\\:00"}') == '{"a": "[secret P]"}'
 
 
 def test_overlapping_values():
