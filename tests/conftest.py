@@ -27,7 +27,7 @@ from aerofn.db.migrate import migrate
 from aerofn.settings import Settings, from_env
 
 ROOT = Path(__file__).resolve().parents[1]
-_COMPILED = "AEROFN_TESTS_COMPILED"
+_COMPILED = "COMPILED_FOR_TESTS"
 PREFIX = "aerofn_test_"
 # The data of a test are not worth waiting for the disk.
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}

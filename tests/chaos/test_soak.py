@@ -1,8 +1,9 @@
-"""The soak in short, so that it works when it is wanted: every kind of load, some faults, and the whole verdict.
+"""The soak in short, before the long one: every kind of load, some faults, and the whole verdict (`make soak`).
 
 What a slow machine may excuse (errors beside faults, how soon all was ready, memory) is judged by `make soak` only.
 """
 
+import os
 import shutil
 
 import pytest
@@ -13,6 +14,7 @@ from bench.soak.soak import Soak
 FAULTS = ("a node killed", "PostgreSQL crashes")
 
 
+@pytest.mark.skipif("SOAK" not in os.environ, reason="for make soak")
 @pytest.mark.timeout(600)
 async def test_a_short_soak_loses_nothing_and_does_nothing_twice(tmp_path, capsys):
     if shutil.which("node") is None:

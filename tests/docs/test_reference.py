@@ -121,5 +121,5 @@ def test_the_container_files_keep_their_promises():
     assert services["aerofn"]["depends_on"]["postgres"]["condition"] == "service_healthy"
     assert services["aerofn"]["read_only"] is True
     dockerfile = (ROOT / "Dockerfile").read_text()
-    assert re.search(r"^USER aerofn$", dockerfile, re.MULTILINE)
+    assert re.search(r"^USER \d+$", dockerfile, re.MULTILINE)
     assert re.search(r"^HEALTHCHECK ", dockerfile, re.MULTILINE)

@@ -6,6 +6,7 @@ import pytest
 import pytest_asyncio
 
 from aerofn.build import build
+from tests.conftest import compiled
 
 from .arena import HERE, Arena
 
@@ -21,12 +22,9 @@ def guest(tmp_path_factory) -> bytes:
 
 
 @pytest_asyncio.fixture(scope="session", params=["hardened", "not hardened"])
-async def arena(request, server, guest, tmp_path_factory):
+async def arena(request, server, guest):
     name = await server.create()
-    place = Arena(
-        server.database(name), guest, tmp_path_factory.getbasetemp() / "compiled",
-        hardened=request.param == "hardened",
-    )  # fmt: skip
+    place = Arena(server.database(name), guest, compiled(), hardened=request.param == "hardened")
     try:
         await place.start()
         yield place
