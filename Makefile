@@ -37,7 +37,7 @@ bench-%: .venv/.dev
 	@echo "bench/$*.py" >&2; $(PY) -m bench.$* $(ARGS)
 
 soak: .venv/.dev ## Everything at once for SOAK_MINUTES=20 with faults, then exactly once, sqlsmith, 200,000 invocations; SEED=n
-	@SOAK=1 $(PY) -m pytest tests/chaos/test_soak.py $(ARGS)
+	@LONG=1 $(PY) -m pytest -m long $(ARGS)
 	@$(PY) -m bench.soak --minutes $(or $(SOAK_MINUTES),20) --seed $(or $(SEED),1)
 	@CHAOS_EVENTS=5000 CHAOS_SEED=$(or $(SEED),1) $(PY) -m pytest tests/chaos --timeout 1800 $(ARGS)
 	@SQLSMITH_SECONDS=180 $(PY) -m pytest tests/security/test_sqlsmith.py --timeout 1800 -s $(ARGS)

@@ -44,6 +44,14 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         shutil.rmtree(os.environ.pop(_COMPILED), ignore_errors=True)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long and has a shorter test beside it runs before a soak, not every time."""
+    if "LONG" not in os.environ:
+        for item in items:
+            if item.get_closest_marker("long"):
+                item.add_marker(pytest.mark.skip(reason="long: LONG=1, or make soak"))
+
+
 def compiled() -> Path:
     """The directory that nodes of tests may share for compiled components."""
     return Path(os.environ[_COMPILED])

@@ -3,7 +3,6 @@
 What a slow machine may excuse (errors beside faults, how soon all was ready, memory) is judged by `make soak` only.
 """
 
-import os
 import shutil
 
 import pytest
@@ -14,7 +13,7 @@ from bench.soak.soak import Soak
 FAULTS = ("a node killed", "PostgreSQL crashes")
 
 
-@pytest.mark.skipif("SOAK" not in os.environ, reason="for make soak")
+@pytest.mark.long
 @pytest.mark.timeout(600)
 async def test_a_short_soak_loses_nothing_and_does_nothing_twice(tmp_path, capsys):
     if shutil.which("node") is None:

@@ -26,6 +26,7 @@ def folder_of_rust() -> Path | None:
     return None
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 async def test_rust(empty_database, tmp_path, monkeypatch):
     rust = folder_of_rust()

@@ -148,6 +148,7 @@ async def test_cancelled_the_backend_really_stops(door_of, database, text):
         assert await rows(after, "SELECT 1") == [[1]]
 
 
+@pytest.mark.long
 async def test_what_nothing_stops_keeps_its_place_in_the_pool(door_of, database):
     """path <-> path looks for no signal: cancelled and terminated, it computes to its end."""
     door, refused = await door_of(size=1, wait_s=0.05), 0

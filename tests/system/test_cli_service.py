@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 
+import pytest
 import pytest_asyncio
 
 from tests.conftest import _lent, compiled
@@ -145,6 +146,7 @@ async def test_replay_and_discard(shop):
         assert "hint: SELECT id, state FROM aerofn.events lists them" in unknown.err
 
 
+@pytest.mark.long
 async def test_every_list_and_decision_works_over_http(shop, dead):
     for command in (
         "functions",

@@ -106,6 +106,7 @@ async def test_sigterm_ends_in_order(shop, database):
     assert await shop.fetchval(f"SELECT {TAKEN}") == 200 - left
 
 
+@pytest.mark.long
 async def test_killed_while_a_request_left_for_after_the_commit_is_under_way(shop, database):
     """It goes out again, and the receiver can tell: the key is the same."""
     async with far_side() as far:
@@ -164,6 +165,7 @@ async def test_what_a_killed_node_ran_starts_elsewhere(shop, database):
     assert await shop.fetchval(f"SELECT {TAKEN}") == 1
 
 
+@pytest.mark.long
 async def test_what_kills_every_node_that_runs_it_is_dead_after_its_attempts(shop, database):
     async with serving(database.url, **PATIENT) as first:
         await until(shop, "active_version IS NOT NULL FROM aerofn.functions")

@@ -99,6 +99,7 @@ async def test_once_and_a_second_time(demo):
     assert demo.processes() == []
 
 
+@pytest.mark.long
 async def test_it_serves_until_it_is_told_to_stop(demo):
     child = await demo.start()
     check_story(await read_until(child, "stop "))
@@ -115,6 +116,7 @@ async def test_it_serves_until_it_is_told_to_stop(demo):
     assert demo.processes() == []
 
 
+@pytest.mark.long
 async def test_a_second_one_says_that_it_is_there_already(demo):
     child = await demo.start()
     await read_until(child, "stop ")

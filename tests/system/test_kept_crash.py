@@ -3,6 +3,7 @@
 import asyncio
 
 import httpx
+import pytest
 
 from tests.conftest import ROOT, compiled
 
@@ -19,6 +20,7 @@ async def waiting(conn) -> None:
             await asyncio.sleep(0.02)
 
 
+@pytest.mark.long
 async def test_a_killed_nodes_request_runs_once_on_another(database):
     conn, other = await database.connect(), await database.connect()
     await conn.execute(
