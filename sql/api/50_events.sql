@@ -174,7 +174,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
 $$;
 
--- Makes the partition of a day and the next one, and drops those past retention.
+-- Makes the partition of a day and the next one, drops those past retention, and forgets minutes that no figure needs.
 CREATE OR REPLACE FUNCTION aerofn_internal.keep_partitions(retention interval) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' AS $$
 DECLARE
@@ -198,6 +198,7 @@ BEGIN
     EXECUTE format('DROP TABLE aerofn_internal.%I', old.relname);
   END LOOP;
   DELETE FROM aerofn_internal.invocations_default WHERE "timestamp" < now() - retention;
+  DELETE FROM aerofn_internal.invocation_minutes WHERE minute < now() - interval '2 hours';
   PERFORM aerofn_internal.forget_events(retention, 100000);
 END $$;
 REVOKE ALL ON FUNCTION aerofn_internal.keep_partitions FROM PUBLIC;

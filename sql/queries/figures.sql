@@ -7,16 +7,16 @@ FROM aerofn.metrics WHERE function = ANY ($1::text[])
 
 -- name: minutes
 -- $1 functions
-SELECT i.function, least(59, 59 - floor(date_part('epoch', now() - i."timestamp") / 60))::int AS minute,
-       count(*) AS invocations, count(*) FILTER (WHERE i.status <> 'success') AS failures
-FROM aerofn_internal.invocations i
-WHERE i.function = ANY ($1::text[]) AND i."timestamp" > now() - interval '1 hour' GROUP BY 1, 2
+SELECT m.function, least(59, 59 - floor(date_part('epoch', now() - m.minute) / 60))::int AS minute,
+       sum(m.invocations) AS invocations, coalesce(sum(m.invocations) FILTER (WHERE m.status <> 'success'), 0) AS failures
+FROM aerofn_internal.invocation_minutes m
+WHERE m.function = ANY ($1::text[]) AND m.minute > now() - interval '1 hour' GROUP BY 1, 2
 
 -- name: hour
 -- The same for all functions together.
-SELECT least(59, 59 - floor(date_part('epoch', now() - i."timestamp") / 60))::int AS minute,
-       count(*) AS invocations, count(*) FILTER (WHERE i.status <> 'success') AS failures
-FROM aerofn_internal.invocations i WHERE i."timestamp" > now() - interval '1 hour' GROUP BY 1
+SELECT least(59, 59 - floor(date_part('epoch', now() - m.minute) / 60))::int AS minute,
+       sum(m.invocations) AS invocations, coalesce(sum(m.invocations) FILTER (WHERE m.status <> 'success'), 0) AS failures
+FROM aerofn_internal.invocation_minutes m WHERE m.minute > now() - interval '1 hour' GROUP BY 1
 
 -- name: waiting
 -- $1 where to stop counting

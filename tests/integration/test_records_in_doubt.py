@@ -44,3 +44,4 @@ async def test_a_record_whose_commit_was_not_heard_of_is_not_written_twice(datab
         await invocations.flush()
     found = await conn.fetchrow("SELECT count(*), count(DISTINCT id) AS different FROM aerofn.invocations")
     assert tuple(found) == (3, 3)
+    assert await conn.fetchval("SELECT invocations FROM aerofn.metrics") == 3

@@ -23,6 +23,9 @@ REDUCE_STOCK = Path("examples") / "reduce-stock" / "reduce-stock.wasm"
 LIVE = "(SELECT count(*) FROM aerofn_internal.live_nodes())"
 DONE = "NOT EXISTS (SELECT FROM aerofn_internal.events)"
 TAKEN = "SELECT sum(100000 - stock) FROM products"
+# What figures are made of counts the records that were there before it, and what old nodes write.
+COUNTED = """(SELECT count(*) FROM aerofn_internal.invocations) =
+  (SELECT sum(invocations) FROM aerofn_internal.invocation_minutes)"""
 ORDERS = "INSERT INTO orders (product_id, quantity) SELECT 1 + i % 10, 1 FROM generate_series(1, $1::int) i"
 
 
@@ -111,6 +114,8 @@ async def test_old_and_new_nodes_together(previous, empty_database, cache):
         await conn.execute(ORDERS, 20)  # for the old one alone
         await until(conn, DONE)
     assert await conn.fetchval(TAKEN) == 125
+    assert await conn.fetchval("SELECT count(*) FROM aerofn.invocations") == 125
+    assert await conn.fetchval(f"SELECT {COUNTED}")
 
 
 async def test_an_old_node_that_restarts_leaves_the_newer_schema_alone_and_works_on_it(
