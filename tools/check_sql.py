@@ -180,7 +180,8 @@ def _bare_names(tree: Any) -> Iterator[str]:
 
 @cache
 def _transitions() -> frozenset[str]:
-    return frozenset(name for _, text in sql.api() for name in _TRANSITION.findall(text))
+    texts = [text for _, text in sql.api()] + [migration.text for migration in sql.migrations()]
+    return frozenset(name for text in texts for name in _TRANSITION.findall(text))
 
 
 def _title(source: str) -> str:
