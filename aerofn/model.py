@@ -23,6 +23,19 @@ class Outcome(StrEnum):
     HOST_ERROR = "host_error"
 
 
+class Status(StrEnum):
+    """Which invocations are asked for: those with an outcome, or all that failed."""
+
+    FAILED = "failed"
+    SUCCESS = "success"
+    FUNCTION_ERROR = "function_error"
+    TRAP = "trap"
+    TIMEOUT = "timeout"
+    MEMORY_LIMIT = "memory_limit"
+    CANCELLED = "cancelled"
+    HOST_ERROR = "host_error"
+
+
 def random_id() -> str:
     """A random UUID (version 4) as text, in a quarter of the time that `str(uuid.uuid4())` takes."""
     drawn = os.urandom(16).hex()
@@ -109,11 +122,23 @@ class Version(msgspec.Struct, frozen=True):
     rate_limit: str | None = None
 
 
+class Parent(msgspec.Struct, frozen=True):
+    """What caused an invocation, as W3C Trace Context says it; well-formed (`tracing.parent_of`)."""
+
+    traceparent: str
+    tracestate: str | None = None
+
+    @property
+    def trace_id(self) -> str:
+        """The trace it belongs to."""
+        return self.traceparent[3:35]
+
+
 class Event(msgspec.Struct, frozen=True):
     """A leased event: what to run, as whom, and the fencing `token` that settling must present.
 
     `payload` is the event's JSON object as the guest receives it, as text made by PostgreSQL; `batch_size`: events
-    that its trigger's function is given at once; `traceparent`: of what caused it, if that is traced; `held`:
+    that its trigger's function is given at once; `parent`: what caused it, if that is traced; `held`:
     others may wait for its end (order, caps); `due`: since when it could have run (`time.perf_counter`), unless held.
     """
 
@@ -129,7 +154,7 @@ class Event(msgspec.Struct, frozen=True):
     depth: int
     created_at: datetime
     batch_size: int = 1
-    traceparent: str | None = None
+    parent: Parent | None = None
     held: bool = False
     due: float | None = None
 
@@ -156,3 +181,4 @@ class Record(msgspec.Struct, frozen=True):
     error: dict[str, Any] | None
     logs: list[LogLine]
     timestamp: datetime
+    trace_id: str | None = None

@@ -1,26 +1,75 @@
 """Traces by OpenTelemetry, where the operator asks for them (AEROFN_TRACING, extra `otel`): each invocation is a span.
 
-W3C Trace Context comes in with a request or from the writer's transaction, is kept with the event, and goes out
-with functions' own requests. Only `traceparent` does: `tracestate` ends here. No text of a function's is ever an
-attribute, not even its error: there may be a secret in it.
+W3C Trace Context (`traceparent`, `tracestate`) comes in with a request or from the writer's transaction, is kept with
+the event, and goes out with functions' own requests. No text of a function's is ever an attribute, not even its error:
+there may be a secret in it.
 """
 
 import os
+import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from aerofn import __version__
 from aerofn.errors import SettingsError
+from aerofn.model import Parent
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
 
-HEADER = "traceparent"
+HEADERS = _PARENT, _STATE = "traceparent", "tracestate"
+_TRACEPARENT = re.compile(
+    "(?!ff)([0-9a-f]{2})-((?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16})-([0-9a-f]{2})(-.*)?"
+)
+_KEY = r"[a-z][a-z0-9_*/-]{0,255}|[a-z0-9][a-z0-9_*/-]{0,240}@[a-z][a-z0-9_*/-]{0,13}"
+# Printable ASCII without comma and equals sign, no space at the end.
+_MEMBER = re.compile(rf"(?:{_KEY})=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{{0,255}}[\x21-\x2b\x2d-\x3c\x3e-\x7e]")
+_MOST_MEMBERS, _LONG_MEMBER, _MOST_STATE = 32, 128, 512
 # https://opentelemetry.io/docs/specs/semconv/registry/attributes/faas/
 _STARTED_BY = {"http": "http", "webhook": "http", "row": "datasource", "schedule": "timer"}
 _PROTOCOL = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 _OURS = "http/protobuf"
+
+
+def parent_of(headers: Mapping[str, str | None]) -> Parent | None:
+    """What headers, or columns of the same names, say of the cause; None if nothing, or nothing that is well-formed.
+
+    A malformed `tracestate` is left out, one of more than 512 characters loses what is long, then what is last.
+    """
+    traceparent, state = headers.get(_PARENT), headers.get(_STATE)
+    found = None if traceparent is None else _TRACEPARENT.fullmatch(traceparent.strip(" \t"))
+    if found is None:
+        return None
+    version, ids, flags, more = found.groups()
+    if version != "00":  # of days to come: what this one says is in it too
+        flags = f"{int(flags, 16) & 1:02x}"
+    elif more is not None:
+        return None
+    return Parent(f"00-{ids}-{flags}", _fitting(state) if state else None)
+
+
+def columns_of(parent: Parent | None) -> tuple[str | None, str | None]:
+    """The two columns, or arguments, that `parent_of` reads again."""
+    return (None, None) if parent is None else (parent.traceparent, parent.tracestate)
+
+
+def trace_of(parents: Sequence[Parent]) -> str | None:
+    """The trace that all of them belong to; None if there is none, or more than one."""
+    traces = {parent.trace_id for parent in parents}
+    return traces.pop() if len(traces) == 1 else None
+
+
+def _fitting(state: str) -> str | None:
+    members = [member for member in (one.strip(" \t") for one in state.split(",")) if member]
+    different = {member.partition("=")[0] for member in members}
+    if not 0 < len(members) == len(different) <= _MOST_MEMBERS or not all(map(_MEMBER.fullmatch, members)):
+        return None
+    for least in (_LONG_MEMBER, 0):
+        for member in reversed(members.copy()):
+            if sum(map(len, members)) + len(members) - 1 > _MOST_STATE and len(member) > least:
+                members.remove(member)
+    return ",".join(members)
 
 
 class Trace:
@@ -33,10 +82,21 @@ class Trace:
         self._span = span
 
     @property
-    def traceparent(self) -> str:
+    def parent(self) -> Parent:
         """What makes others' spans children of this one."""
         context = self._span.get_span_context()
-        return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
+        traceparent = f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
+        return Parent(traceparent, context.trace_state.to_header() or None)
+
+    @property
+    def trace_id(self) -> str:
+        """The trace it belongs to."""
+        return f"{self._span.get_span_context().trace_id:032x}"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What the receiver of a request is told."""
+        return {name: value for name, value in zip(HEADERS, columns_of(self.parent), strict=True) if value}
 
     def request(self, method: str, host: str, port: int) -> "Trace":
         """A request to `host` begins; its path and query may hold secrets and are not told."""
@@ -77,11 +137,13 @@ class Tracing:
         self._link, self._kind, self._inside, self._span_of = Link, SpanKind, inside, get_current_span
         self.failed = Status(StatusCode.ERROR)
 
-    def invocation(self, function: str, started_by: str, parents: Sequence[str], **attributes: Any) -> Trace:
+    def invocation(
+        self, function: str, started_by: str, parents: Sequence[Parent], **attributes: Any
+    ) -> Trace:
         """An invocation begins, as the child of the span that caused it, if that is known.
 
         Args:
-            parents: traceparents, malformed ones among them; more than one, of a batch's events, become links.
+            parents: more than one, of a batch's events, become links.
             attributes: dots of their names written as double underscores; None is left out.
         """
         contexts = [self._context(parent) for parent in parents]
@@ -109,8 +171,9 @@ class Tracing:
             ),
         )
 
-    def _context(self, traceparent: str) -> Any:
-        return self._propagator.extract({HEADER: traceparent}, self._nothing)
+    def _context(self, parent: Parent) -> Any:
+        told = {_PARENT: parent.traceparent, _STATE: parent.tracestate or ""}
+        return self._propagator.extract(told, self._nothing)
 
     def close(self) -> None:
         """Send what waits, within the exporter's own time limit; blocks."""

@@ -15,7 +15,6 @@ from aerofn.db.event_list import EventList
 from aerofn.db.events import Events
 from aerofn.db.figures import Figures
 from aerofn.db.functions import Functions
-from aerofn.db.invocation_list import InvocationList
 from aerofn.db.invocations import Invocations
 from aerofn.db.listener import Listener
 from aerofn.db.logins import Logins
@@ -142,7 +141,7 @@ def _desk(database: Database, settings: Settings) -> Desk:
         Functions(database, _limits(settings)),
         Triggers(database),
         EventList(database),
-        InvocationList(database),
+        Records(database),
         Figures(database),
     )
 

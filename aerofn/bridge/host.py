@@ -169,7 +169,7 @@ class Bridge:
             DatabaseUnavailable: its secrets cannot be read.
         """
         given = (self._door(caller), caller, version.function, depth)
-        session = Session(*given) if trace is None else TracedSession(*given, trace.traceparent)
+        session = Session(*given) if trace is None else TracedSession(*given, trace.parent)
         return await self._host(version, session, trace)
 
     def shared(self, version: Version, caller: Caller, depth: int) -> SharedSession:
@@ -185,7 +185,7 @@ class Bridge:
     ) -> InvocationHost:
         """The host of the shared transaction's next invocation; raises as `host`."""
         host = await self._host(version, shared, trace)
-        shared.turn(None if trace is None else trace.traceparent)
+        shared.turn(None if trace is None else trace.parent)
         return host
 
     def _door(self, caller: Caller) -> Door:

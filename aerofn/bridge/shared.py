@@ -20,7 +20,7 @@ from aerofn.bridge.verdict import Verdict
 from aerofn.db.events import Lease
 from aerofn.db.results import Kept
 from aerofn.errors import AeroFnError, SteppedAside
-from aerofn.model import Caller
+from aerofn.model import Caller, Parent
 
 log = structlog.get_logger(__name__)
 _Q = sql.queries("session")
@@ -72,10 +72,10 @@ class SharedSession(Session):
         """
         await self._connect()
 
-    def turn(self, traceparent: str | None = None) -> None:
+    def turn(self, parent: Parent | None = None) -> None:
         """The next member begins, in a trace of its own."""
         self.queries = 0
-        self._lead = self._next + ("" if traceparent is None else f"{tracing(traceparent)}; ")
+        self._lead = self._next + ("" if parent is None else f"{tracing(parent)}; ")
 
     def keep(self) -> None:
         """The current member has succeeded."""

@@ -83,7 +83,8 @@ async def invocations(
     """The newest invocation records."""
     query = {"function": function, "status": status, "limit": limit}
     statement = sql.queries("records").newest
-    rows = await where.rows(Http("GET", path("invocations"), query), statement, function, status, None, limit)
+    http = Http("GET", path("invocations"), query)
+    rows = await where.rows(http, statement, function, status, None, None, None, as_json, limit)
     print_rows(rows, _INVOCATIONS, as_json=as_json, nothing="no such invocations")
 
 

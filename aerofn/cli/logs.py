@@ -87,8 +87,10 @@ async def _some(
         "order": "oldest" if oldest else "newest",
         "limit": limit,
     }
-    statement = _Q.oldest if oldest else _Q.newest
-    return await where.rows(Http("GET", path("invocations"), query), statement, *wanted, since, limit)
+    http = Http("GET", path("invocations"), query)
+    if oldest:
+        return await where.rows(http, _Q.oldest, *wanted, since, limit)
+    return await where.rows(http, _Q.newest, *wanted, since, None, None, True, limit)
 
 
 def time_of(text: str) -> datetime:

@@ -7,17 +7,19 @@ import typer
 from typer import Option
 
 from aerofn.cli.options import AsJson, DatabaseUrl, Limit, Token, Url
-from aerofn.model import Outcome
+from aerofn.model import Status
 
 group = typer.Typer()
 Function = Annotated[str | None, Option(help="only of this one", show_default=False)]
-Status = Annotated[Outcome | None, Option(help="only with this outcome", show_default=False)]
+WithStatus = Annotated[
+    Status | None, Option(help="only with this outcome; failed: all but success", show_default=False)
+]
 
 
 @group.command()
 def invocations(  # noqa: PLR0917  typer's options are the parameters
     function: Function = None,
-    status: Status = None,
+    status: WithStatus = None,
     limit: Limit = 20,
     url: Url = None,
     token: Token = None,
@@ -36,7 +38,7 @@ def invocations(  # noqa: PLR0917  typer's options are the parameters
 def logs(  # noqa: PLR0917  typer's options are the parameters
     follow: Annotated[bool, Option("--follow", "-f", help="go on with what comes, until Ctrl-C")] = False,
     function: Function = None,
-    status: Status = None,
+    status: WithStatus = None,
     since: Annotated[
         str | None, Option(help="90s, 15m, 2h or 1d ago, or a time in ISO 8601", show_default=False)
     ] = None,

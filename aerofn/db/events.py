@@ -11,6 +11,7 @@ from aerofn.db.database import Database
 from aerofn.db.horizon import Found, Horizon
 from aerofn.db.jsonb import jsonb
 from aerofn.model import Caller, Event
+from aerofn.tracing import parent_of
 
 _Q = sql.queries("events")
 
@@ -108,7 +109,7 @@ def _event(row: Any) -> Event:
         depth=row["depth"],
         created_at=row["created_at"],
         batch_size=row["batch_size"],
-        traceparent=row["traceparent"],
+        parent=parent_of(row),
         held=row["due"] is None,
         due=None if row["waited"] is None else time.perf_counter() - row["waited"],
     )

@@ -11,7 +11,8 @@ from aerofn import sql
 from aerofn.db.database import Database
 from aerofn.db.events import Lease
 from aerofn.errors import DatabaseUnavailable
-from aerofn.model import Caller
+from aerofn.model import Caller, Parent
+from aerofn.tracing import columns_of
 
 _Q = sql.queries("results")
 _json = msgspec.json.Encoder()
@@ -90,9 +91,7 @@ class Results:
         )
         return Taken(**row)
 
-    async def ask(
-        self, asked: Asked, caller: Caller, payload: bytes, traceparent: str | None = None
-    ) -> Taken:
+    async def ask(self, asked: Asked, caller: Caller, payload: bytes, parent: Parent | None) -> Taken:
         """Make an event of a request, once for each key; `payload` is the request as the function sees it.
 
         Raises:
@@ -100,7 +99,7 @@ class Results:
         """
         row = await self._database.call_row(
             _Q.ask, asked.function, asked.caller, asked.key, asked.request, self._keep_s, caller.role,
-            _json.encode(caller.claims).decode(), payload.decode(), traceparent,
+            _json.encode(caller.claims).decode(), payload.decode(), *columns_of(parent),
         )  # fmt: skip
         return Taken(**row)
 

@@ -9,6 +9,8 @@ import msgspec
 
 from aerofn import sql
 from aerofn.db.database import Database
+from aerofn.model import Parent
+from aerofn.tracing import columns_of
 
 _Q = sql.queries("webhooks")
 _FORGOTTEN_AT_ONCE = 10_000
@@ -59,10 +61,10 @@ class Webhooks:
         return self._named.get(name)
 
     async def receive(
-        self, webhook: Webhook, sender_id: str | None, request: str, traceparent: str | None = None
+        self, webhook: Webhook, sender_id: str | None, request: str, parent: Parent | None
     ) -> Received:
         """Store a delivery that was verified, unless one with this id is remembered; `request` is JSON."""
-        row = await self._database.fetchrow(_Q.receive, webhook.id, sender_id, request, traceparent)
+        row = await self._database.fetchrow(_Q.receive, webhook.id, sender_id, request, *columns_of(parent))
         return Received(row["event"], row["fresh"])
 
     async def forget(self, hours: int) -> None:

@@ -84,7 +84,7 @@ def call_for(batch: Sequence[Waiting], version: Version) -> Call:
         attempt=first.attempt,
         depth=first.depth,
         due=first.due,
-        parents=tuple([event.traceparent for event in events if event.traceparent is not None]),
+        parents=tuple([event.parent for event in events if event.parent is not None]),
     )
 
 

@@ -15,8 +15,9 @@ from aerofn.db.events import Lease
 from aerofn.dispatch import retry
 from aerofn.dispatch.calls import Securing, Waiting, call_for
 from aerofn.dispatch.contract import Queue, Registry
-from aerofn.dispatch.invoker import Completed, Invoker, error_of
+from aerofn.dispatch.invoker import Completed, Invoker
 from aerofn.dispatch.lanes import Lanes, Outlets
+from aerofn.dispatch.recorded import error_of
 from aerofn.dispatch.sender import Sender
 from aerofn.dispatch.sweep import Sweep
 from aerofn.dispatch.wakeups import Wakeups

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -12,9 +11,10 @@ import structlog
 from aerofn.db.events import Lease
 from aerofn.db.results import Kept, Taken
 from aerofn.dispatch.contract import Hosts, RecordSink, Registry, Sandbox, Secured
+from aerofn.dispatch.recorded import record_of
 from aerofn.dispatch.traced import REPEATED, begun, ended, traced
 from aerofn.errors import AeroFnError, DatabaseUnavailable, HostError, LeaseLost, QueryError
-from aerofn.model import Caller, GuestError, Limits, Outcome, Record, Run, Usage, Version, random_id
+from aerofn.model import Caller, GuestError, Limits, Outcome, Parent, Record, Run, Usage, Version, random_id
 from aerofn.tracing import Trace, Tracing
 
 log = structlog.get_logger(__name__)
@@ -28,7 +28,7 @@ Keep = Callable[[Lease | None, Kept], Awaitable[None]]
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
     """What to invoke. `payload` is the event's JSON; `leases`: of the events that asked for it; `taken` is there when
-    a request did that must not run twice; `parents`: traceparents, as they came; `secured`: see `Secured`; `due`:
+    a request did that must not run twice; `parents`: what caused it, of each event; `secured`: see `Secured`; `due`:
     since when it could have run, of an event (`time.perf_counter`).
 
     `trigger` is `http`, `row`, `schedule`, `webhook` or `invoke`; `depth` counts the functions behind it.
@@ -43,7 +43,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     taken: Taken | None = None
     attempt: int = 1
     depth: int = 0
-    parents: tuple[str, ...] = ()
+    parents: tuple[Parent, ...] = ()
     due: float | None = None
     id: str = msgspec.field(default_factory=random_id)
 
@@ -63,7 +63,7 @@ class Completed(msgspec.Struct, frozen=True):
 
 
 class Trial(msgspec.Struct):
-    """A member's run in a shared transaction, before it is known whether that commits."""
+    """A run that is over; in a shared transaction, before it is known whether that commits."""
 
     call: Call
     run: Run
@@ -135,7 +135,8 @@ class Invoker:
             run = host.redacted(run)
         finally:
             host.abandon()  # does nothing once settled
-            record = self._recorded(call, run, host, started, (time.perf_counter() - started) * 1000)
+            duration_ms = (time.perf_counter() - started) * 1000
+            record = self._recorded(Trial(call, run, host, started, duration_ms, trace))
         return Completed(run, record, host.failure)
 
     def shared(self, call: Call) -> Any:
@@ -164,16 +165,20 @@ class Invoker:
 
     def conclude(self, trial: Trial) -> Completed:
         """Say that a member's run has counted: its effects are committed, or it failed."""
-        record = self._recorded(trial.call, trial.run, trial.host, trial.started, trial.duration_ms)
+        record = self._recorded(trial)
         if trial.trace is not None:
             ended(trial.trace, trial.run.outcome)
         return Completed(trial.run, record, trial.host.failure)
 
-    def _recorded(self, call: Call, run: Run, host: Any, started: float, duration_ms: float) -> Record:
-        record = _record(call, run, host, duration_ms)
+    def _recorded(self, trial: Trial) -> Record:
+        call, host = trial.call, trial.host
+        record = record_of(
+            call, trial.run, duration_ms=trial.duration_ms, logs=host.logs, queries=host.queries,
+            failure=host.failure, trace=trial.trace,
+        )  # fmt: skip
         self._record(record)
         if call.due is not None:
-            self._delayed(call.version.function, started - call.due)
+            self._delayed(call.version.function, trial.started - call.due)
         return record
 
     def forget(self, trial: Trial) -> None:
@@ -221,40 +226,3 @@ def _kept(call: Call, run: Run) -> Kept | None:
 
 def _failed(run: Run, outcome: Outcome, message: str, name: str | None = None) -> Run:
     return Run(outcome, None, GuestError(message, name), run.usage)
-
-
-def error_of(run: Run, failure: AeroFnError | None) -> dict[str, Any] | None:
-    """An unsuccessful run's error, as records and events keep it."""
-    if run.outcome is Outcome.SUCCESS:
-        return None
-    if failure is not None:
-        return {k: v for k, v in failure.body().items() if v is not None}
-    error = run.error or GuestError(str(run.outcome))
-    code = error.code or str(run.outcome)
-    fields = {"code": code, "name": error.name, "message": error.message, "stack": error.stack}
-    return {k: v for k, v in fields.items() if v is not None}
-
-
-def _record(call: Call, run: Run, host: Any, duration_ms: float) -> Record:
-    peak, caller = run.usage.memory_peak, call.acts_as
-    return Record(
-        id=call.id,
-        function=call.version.function,
-        version=call.version.number,
-        trigger=call.trigger,
-        event_id=call.leases[0].event if call.leases else None,
-        attempt=call.attempt,
-        status=run.outcome,
-        duration_ms=round(duration_ms, 3),
-        cpu_ms=round(run.usage.cpu_ms, 3),
-        memory_peak_mb=None if peak is None else round(peak / (1 << 20), 3),
-        queries=host.queries,
-        host_calls=run.usage.host_calls,
-        bytes_in=run.usage.bytes_in,
-        bytes_out=run.usage.bytes_out,
-        user_id=caller.subject,
-        role=caller.role,
-        error=error_of(run, host.failure),
-        logs=host.logs,
-        timestamp=datetime.now(UTC),
-    )

@@ -17,7 +17,7 @@ from aerofn.dispatch.invoker import Completed
 from aerofn.dispatch.requests import HttpRequest, Requests
 from aerofn.errors import AeroFnError, InProgress, KeyReused, NotFound
 from aerofn.model import Caller, Outcome, Version
-from aerofn.tracing import HEADER
+from aerofn.tracing import parent_of
 
 _json = msgspec.json.Encoder(order="deterministic")
 # They change whenever a token is renewed, and its bearer does not.
@@ -67,7 +67,7 @@ class KeptRequests:
             InProgress, KeyReused: as for once().
         """
         asked = _asked(key, version, caller, request)
-        taken = await self._results.ask(asked, caller, _json.encode(request), request.headers.get(HEADER))
+        taken = await self._results.ask(asked, caller, _json.encode(request), parent_of(request.headers))
         return taken if taken.state == "waiting" else _as_before(taken)
 
     async def show(self, result: str, caller: Caller) -> Shown:

@@ -9,7 +9,7 @@ from aerofn.dispatch.invoker import Call, Completed, Invoker
 from aerofn.dispatch.rates import Rates
 from aerofn.errors import NotAllowed, RateLimited
 from aerofn.model import Caller, Version
-from aerofn.tracing import HEADER
+from aerofn.tracing import parent_of
 
 _json = msgspec.json.Encoder()
 _NO_LIMIT = "none"
@@ -91,6 +91,7 @@ class Requests:
         Raises:
             Busy: no room on this node.
         """
+        parent = parent_of(request.headers)
         event = _HttpEvent(invocation, "http", request, 1, _Sender(caller.role, caller.subject))
         call = Call(
             version=version,
@@ -99,7 +100,7 @@ class Requests:
             trigger="http",
             id=invocation,
             taken=taken,
-            parents=(request.headers[HEADER],) if HEADER in request.headers else (),
+            parents=() if parent is None else (parent,),
         )
         await self._admission.enter(version.function)
         try:

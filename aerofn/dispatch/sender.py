@@ -6,14 +6,14 @@ answer that got lost is asked for again: the receiver tells the repetition by it
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
 
 from aerofn.db.events import Lease
 from aerofn.dispatch.contract import Deliveries, RecordSink
-from aerofn.dispatch.invoker import Call, Completed, error_of
+from aerofn.dispatch.invoker import Call, Completed
+from aerofn.dispatch.recorded import record_of
 from aerofn.dispatch.traced import traced
 from aerofn.errors import FetchError, LeaseLost
-from aerofn.model import GuestError, LogLine, Outcome, Record, Run, Usage
+from aerofn.model import GuestError, LogLine, Outcome, Run, Usage
 from aerofn.tracing import Trace, Tracing
 
 _PASSING = frozenset({408, 425, 429})
@@ -62,7 +62,8 @@ class Sender:
         run = Run(
             outcome, b"null" if error is None else None, error, Usage(ended, 0, None, len(call.payload), 0, 0)
         )
-        record = _record(call, run, LogLine("info", said, round(ended, 3)), ended)
+        line = LogLine("info", said, round(ended, 3))
+        record = record_of(call, run, duration_ms=ended, logs=[line], trace=trace)
         self._record(record)
         return Completed(run, record)
 
@@ -82,27 +83,3 @@ class Sender:
             Outcome.FUNCTION_ERROR,
             GuestError(f"{where} answered {status}", "http_status", retry=again),
         )
-
-
-def _record(call: Call, run: Run, line: LogLine, duration_ms: float) -> Record:
-    return Record(
-        id=call.id,
-        function=call.version.function,
-        version=call.version.number,
-        trigger=call.trigger,
-        event_id=call.leases[0].event if call.leases else None,
-        attempt=call.attempt,
-        status=run.outcome,
-        duration_ms=round(duration_ms, 3),
-        cpu_ms=0,
-        memory_peak_mb=None,
-        queries=0,
-        host_calls=0,
-        bytes_in=run.usage.bytes_in,
-        bytes_out=0,
-        user_id=call.caller.subject,
-        role=call.caller.role,
-        error=error_of(run, None),
-        logs=[line],
-        timestamp=datetime.now(UTC),
-    )

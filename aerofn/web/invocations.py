@@ -7,16 +7,19 @@ import msgspec
 from msgspec import Meta
 from starlette.requests import Request
 
-from aerofn.db.records import ListedRecord, Records
+from aerofn.db.records import ListedRecord, Records, Wanted
 from aerofn.errors import InvalidRequest
-from aerofn.model import Outcome
+from aerofn.model import Status
 from aerofn.web.answer import Answer, json_answer
 from aerofn.web.auth import Tokens
 from aerofn.web.events import Text
 from aerofn.web.operation import operation
 from aerofn.web.query import query_of
 
-_FILTER_HINT = "status is an outcome; since is in milliseconds since 1970; order is newest or oldest"
+_FILTER_HINT = (
+    "status is an outcome, or failed for all but success; since is in milliseconds since 1970; "
+    "order is newest or oldest"
+)
 
 
 _1970 = datetime(1970, 1, 1, tzinfo=UTC)
@@ -27,7 +30,7 @@ class RecordFilter(msgspec.Struct, forbid_unknown_fields=True):
     """Which records to list."""
 
     function: Text | None = None
-    status: Outcome | None = None
+    status: Status | None = None
     since: Annotated[int, Meta(ge=0, le=_LATEST_MS)] | None = None
     order: Literal["newest", "oldest"] = "newest"
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100
@@ -55,7 +58,7 @@ class InvocationRoutes:
         await self._tokens.admin(request.scope)
         chosen = query_of(request, RecordFilter, _FILTER_HINT)
         since = None if chosen.since is None else _1970 + timedelta(milliseconds=chosen.since)
-        records = await self._records.some(
-            chosen.function, chosen.status, since, chosen.limit, oldest=chosen.order == "oldest"
-        )
-        return json_answer(records)
+        wanted = Wanted(chosen.function, chosen.status, since)
+        if chosen.order == "oldest":
+            return json_answer(await self._records.oldest(wanted, chosen.limit))
+        return json_answer(await self._records.newest(wanted, chosen.limit, whole=True))

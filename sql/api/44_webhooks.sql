@@ -88,7 +88,8 @@ GRANT EXECUTE ON FUNCTION aerofn.alter_webhook TO aerofn_admin;
 -- Stores a verified delivery, once for each id of its sender. A second one with the same id, at the same moment or days
 -- later, is answered with the first one's event. event is null when the webhook is disabled or dropped.
 CREATE OR REPLACE FUNCTION aerofn_internal.receive(
-  webhook int, sender_id text, request json, traceparent text DEFAULT NULL, OUT event bigint, OUT fresh boolean
+  webhook int, sender_id text, request json, traceparent text DEFAULT NULL, tracestate text DEFAULT NULL,
+  OUT event bigint, OUT fresh boolean
 )
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
@@ -110,9 +111,10 @@ BEGIN
       RETURN;
     END IF;
   END IF;
-  INSERT INTO aerofn_internal.events (id, function_id, trigger_id, source, payload, role, max_attempts, traceparent)
+  INSERT INTO aerofn_internal.events
+    (id, function_id, trigger_id, source, payload, role, max_attempts, traceparent, tracestate)
   OVERRIDING SYSTEM VALUE VALUES (event, t.function_id, t.id, 'webhook', request, t.run_as, t.max_attempts,
-                                  aerofn_internal.traceparent(traceparent));
+                                  aerofn_internal.traceparent(traceparent), aerofn_internal.tracestate(tracestate));
   PERFORM aerofn_internal.wake();
 END $$;
 REVOKE ALL ON FUNCTION aerofn_internal.receive FROM PUBLIC;

@@ -75,7 +75,7 @@ CREATE OR REPLACE FUNCTION aerofn_internal.leased(ids bigint[])
 RETURNS TABLE (
   id bigint, "function" text, source text, trigger_name text, role text, claims text, attempt smallint,
   max_attempts smallint, token bigint, depth smallint, created_at timestamptz, priority smallint, traceparent text,
-  due float8, batch_size int, payload text)
+  tracestate text, due float8, batch_size int, payload text)
 LANGUAGE plpgsql VOLATILE ROWS 100 SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
 #variable_conflict use_column
 BEGIN
@@ -84,7 +84,7 @@ BEGIN
   END IF;
   RETURN QUERY
   SELECT e.id, f.name, e.source, t.name, e.role, e.claims::text, e.attempt, e.max_attempts, e.token, e.depth,
-         e.created_at, e.priority, e.traceparent, CASE WHEN NOT e.held THEN extract(epoch FROM e.run_at)::float8 END,
+         e.created_at, e.priority, e.traceparent, e.tracestate, CASE WHEN NOT e.held THEN extract(epoch FROM e.run_at)::float8 END,
          coalesce(t.batch_size, 1),
          CASE e.source
            WHEN 'row' THEN json_build_object(

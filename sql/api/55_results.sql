@@ -43,7 +43,7 @@ REVOKE ALL ON FUNCTION aerofn_internal.take_request FROM PUBLIC;
 -- take_request() does; 'taken' is never among it.
 CREATE OR REPLACE FUNCTION aerofn_internal.ask_event(
   wanted_function int, wanted_caller bytea, wanted_key text, wanted_request bytea, keep_s float8, role text,
-  claims jsonb, payload json, traceparent text DEFAULT NULL
+  claims jsonb, payload json, traceparent text DEFAULT NULL, tracestate text DEFAULT NULL
 ) RETURNS TABLE (state text, id uuid, token bigint, event_id bigint, output bytea, invocation uuid)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
@@ -54,9 +54,9 @@ BEGIN
   FROM aerofn_internal.take_request(wanted_function, wanted_caller, wanted_key, wanted_request, NULL, 0, keep_s) t;
   IF state = 'taken' THEN
     PERFORM aerofn_internal.check_nodes(12, 'Prefer: respond-async');
-    INSERT INTO aerofn_internal.events AS e (function_id, source, payload, role, claims, traceparent)
+    INSERT INTO aerofn_internal.events AS e (function_id, source, payload, role, claims, traceparent, tracestate)
     VALUES (wanted_function, 'http', ask_event.payload, ask_event.role, ask_event.claims,
-            aerofn_internal.traceparent(ask_event.traceparent))
+            aerofn_internal.traceparent(ask_event.traceparent), aerofn_internal.tracestate(ask_event.tracestate))
     RETURNING e.id INTO made;
     UPDATE aerofn_internal.results r SET event_id = made WHERE r.id = ask_event.id;
     PERFORM aerofn_internal.wake();

@@ -7,9 +7,9 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   INSERT INTO aerofn_internal.done_events
     (id, function_id, trigger_id, source, priority, attempt, max_attempts, depth, node, run_at, created_at, operation,
-     role, claims, record, old_record, payload, dedup_key, errors, traceparent)
+     role, claims, record, old_record, payload, dedup_key, errors, traceparent, tracestate)
   SELECT id, function_id, trigger_id, source, priority, attempt, max_attempts, depth, leased_by, run_at, created_at,
-         operation, role, claims, record, old_record, payload, dedup_key, errors, traceparent
+         operation, role, claims, record, old_record, payload, dedup_key, errors, traceparent, tracestate
   FROM completed WHERE state = 'running' ON CONFLICT DO NOTHING;
   RETURN NULL;
 END $$;

@@ -40,16 +40,16 @@ LEFT JOIN pg_namespace n ON n.oid = c.relnamespace;
 CREATE OR REPLACE VIEW aerofn.events AS
 SELECT e.id, f.name AS function, t.name AS "trigger", e.source, e.state, e.priority, e.attempt,
        e.max_attempts, e.depth, e.run_at, e.created_at, e.lease_until, e.node, e.role, e.claims,
-       e.operation, e.record, e.old_record, e.payload, e.dedup_key, e.errors, e.traceparent
+       e.operation, e.record, e.old_record, e.payload, e.dedup_key, e.errors, e.traceparent, e.tracestate
 FROM (
   SELECT p.id, p.function_id, p.trigger_id, p.source, p.state::text AS state, p.priority, p.attempt, p.max_attempts,
          p.depth, p.run_at, p.created_at, p.lease_until, p.leased_by AS node, p.role, p.claims, p.operation, p.record,
-         p.old_record, p.payload, p.dedup_key, p.errors, p.traceparent
+         p.old_record, p.payload, p.dedup_key, p.errors, p.traceparent, p.tracestate
   FROM aerofn_internal.events p
   UNION ALL
   SELECT d.id, d.function_id, d.trigger_id, d.source, 'done', d.priority, d.attempt, d.max_attempts, d.depth, d.run_at,
          d.created_at, NULL, d.node, d.role, d.claims, d.operation, d.record, d.old_record, d.payload, d.dedup_key,
-         d.errors, d.traceparent
+         d.errors, d.traceparent, d.tracestate
   FROM aerofn_internal.done_events d) e
 LEFT JOIN aerofn_internal.functions f ON f.id = e.function_id
 LEFT JOIN aerofn_internal.triggers t ON t.id = e.trigger_id;
@@ -65,7 +65,7 @@ FROM aerofn_internal.backfills b JOIN aerofn_internal.triggers t ON t.id = b.tri
 
 CREATE OR REPLACE VIEW aerofn.invocations AS
 SELECT id, function, version, "trigger", event_id, attempt, status, duration_ms, cpu_ms, memory_peak_mb, queries,
-       user_id, role, error, logs, "timestamp", bytes_in, bytes_out, host_calls
+       user_id, role, error, logs, "timestamp", bytes_in, bytes_out, host_calls, trace_id
 FROM aerofn_internal.invocations;
 
 -- The last 60 minutes, this one included, per function. Durations in milliseconds, the percentiles to 4.9 %.

@@ -270,7 +270,7 @@ BEGIN
       aerofn_internal.lease_ordered(int, int, int, interval), aerofn_internal.lease_capped(int, int, int, interval)
       TO %1$I;
     GRANT EXECUTE ON FUNCTION aerofn_internal.compiled(int, jsonb), aerofn_internal.keep_partitions(interval),
-      aerofn_internal.clock(), aerofn_internal.decide_ticks(jsonb), aerofn_internal.receive(int, text, json, text),
+      aerofn_internal.clock(), aerofn_internal.decide_ticks(jsonb), aerofn_internal.receive(int, text, json, text, text),
       aerofn_internal.forget_deliveries(interval), aerofn_internal.sweep_components(interval) TO %1$I;
     GRANT EXECUTE ON FUNCTION aerofn_internal.offer_key_pair(numeric, bytea) TO %1$I;
     GRANT aerofn_admin TO %1$I;

@@ -21,7 +21,7 @@ ORDER BY e.id DESC
 
 -- name: dead
 -- $1 trigger or null, $2 only those before this id, $3 most rows. One of the two parts runs, each with its index: see
--- invocation_list.some.
+-- records.newest.
 WITH o (id) AS MATERIALIZED (
   SELECT o.id FROM aerofn_internal.triggers o WHERE o.name = $1
 ), e AS (

@@ -7,9 +7,9 @@ FROM aerofn_internal.take_request($1, $2, $3, $4, $5, $6, $7)
 
 -- name: ask
 -- $1 function, $2 caller, $3 key or null, $4 request, $5 seconds to keep the result, $6 role, $7 claims, $8 payload,
--- $9 traceparent or null
+-- $9 traceparent or null, $10 tracestate or null
 SELECT state, id::text AS id, token, event_id, output, invocation::text AS invocation
-FROM aerofn_internal.ask_event($1, $2, $3, $4, $5, $6, $7::jsonb, $8::json, $9)
+FROM aerofn_internal.ask_event($1, $2, $3, $4, $5, $6, $7::jsonb, $8::json, $9, $10)
 
 -- name: keep
 -- $1 result, $2 token, $3 output, $4 invocation: of a function that made no transaction

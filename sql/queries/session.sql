@@ -6,7 +6,7 @@ BEGIN; SELECT aerofn_auth.begin_invocation({doc}, {depth}, {postgrest_claims})
 
 -- name: trace
 -- What this invocation's writes cause belongs to its trace.
-SET LOCAL aerofn.traceparent = '{traceparent}'
+SET LOCAL aerofn.traceparent = '{traceparent}'; SET LOCAL aerofn.tracestate = {tracestate}
 
 -- name: impatience
 -- In a transaction that several events share, none may keep the others waiting (milliseconds).

@@ -193,7 +193,7 @@ async def test_decisions_over_events_triggers_and_versions(client, conn, see):
 async def test_a_hundred_open_pages_cost_the_database_as_one(client, node):
     await form_token(client)
     desk, asked = node.parts.desk, []
-    for name in ("some", "of_event"):
+    for name in ("newest", "of_event"):
         whole = getattr(desk.invocations, name)
         setattr(desk.invocations, name, _counted(whole, asked))
     answers = await asyncio.gather(*(client.get("/dashboard/invocations") for _ in range(100)))
@@ -224,10 +224,16 @@ async def test_looking_holds_up_nothing_and_ends(node, conn, client):
 
 
 PLANS = {
-    "invocation_list.some": [(None, False, None, None, 51), ("f", False, None, None, 51), (None, True, None, None, 51),
-                             ("f", True, None, None, 51)],
-    "invocation_list.one": [("00000000-0000-0000-0000-000000000000",)],
-    "invocation_list.of_event": [(7, 50)],
+    "records.newest": [
+        (function, status, None, None, None, False, 51)
+        for function in (None, "f", "nobody") for status in (None, "failed", "success", "trap")
+    ],
+    "records.oldest": [
+        (function, status, "2020-01-01", 51)
+        for function in (None, "f") for status in (None, "failed", "success", "trap")
+    ],
+    "records.one": [("00000000-0000-0000-0000-000000000000",)],
+    "records.of_event": [(7, 50)],
     "event_list.waiting": [((1 << 63) - 1, 51)],
     "event_list.dead": [(None, (1 << 63) - 1, 51), ("on t", (1 << 63) - 1, 51)],
     "event_list.one": [(77,)],

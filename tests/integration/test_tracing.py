@@ -21,6 +21,9 @@ from .http_kit import bearer, lasting, served
 
 CLIENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 TRACE, SPAN = CLIENT.split("-")[1:3]
+# Quotes and backslashes are allowed in it, and go through SQL.
+STATE = "rojo=00f067aa0ba902b7,congo@vendor='\\\"; DROP"
+OF_TRACE = "SELECT count(*) FROM aerofn.invocations WHERE trace_id = $1"
 KEY = "the key that opens secrets in these tests"
 
 
@@ -97,14 +100,14 @@ async def call(client, body, function="fetcher", **headers):
     return await client.post(f"/functions/v1/{function}", json=body, headers={**bearer(), **headers})
 
 
-async def test_a_request_and_all_it_causes_are_one_trace(place):
+async def test_a_request_and_all_it_causes_are_one_trace(place, conn_of_place):
     _node, client, spans, far = place
     body = {
         "do": "after",
         "url": far.url("/after"),
         "sql": f"INSERT INTO asks VALUES ('get', '{far.url('/row')}')",
     }
-    answer = await call(client, body, traceparent=CLIENT)
+    answer = await call(client, body, traceparent=CLIENT, tracestate=STATE)
     assert answer.status_code == 200, answer.text
     all_spans = await spans.until(5)
     assert {ids(span)[0] for span in all_spans} == {TRACE}
@@ -116,11 +119,19 @@ async def test_a_request_and_all_it_causes_are_one_trace(place):
     for path, (request, invocation) in sent.items():
         (asked,) = [asked for asked in far.asked if asked.path == path]
         assert asked.header("traceparent") == "00-{}-{}-01".format(*ids(request))
+        assert asked.header("tracestate") == STATE
         assert (request.kind, parent(request)) == (SpanKind.CLIENT, ids(invocation)[1])
         assert request.attributes["http.response.status_code"] == 200
     assert http.attributes["faas.invocation_id"] == answer.headers["x-aerofn-invocation-id"]
     assert (http.attributes["faas.trigger"], row.attributes["faas.trigger"]) == ("http", "datasource")
     assert {s.attributes.get("aerofn.outcome") for s in (http, row, later)} == {"success"}
+    async with asyncio.timeout(60):
+        while await conn_of_place.fetchval(OF_TRACE, TRACE) < 3:
+            await asyncio.sleep(0.02)
+    listed = await client.get(
+        "/manage/v1/invocations?function=fetcher&limit=3", headers=bearer("service_role")
+    )
+    assert {one["trace_id"] for one in listed.json()} == {TRACE}
 
 
 async def test_what_is_not_sampled_is_not_told_but_passed_on(place):
@@ -160,9 +171,10 @@ async def test_sql_later_answers_and_webhooks_bring_their_trace(place, conn_of_p
     conn = conn_of_place
     node, client, spans, _far = place
     async with conn.transaction():
-        await conn.execute(f"SET LOCAL aerofn.traceparent = '{CLIENT}'")
+        await conn.execute(f"SET LOCAL aerofn.traceparent = '{CLIENT}'; SET LOCAL aerofn.tracestate = 'a=1'")
         await conn.execute("SELECT aerofn.invoke('probe', '{\"do\": \"raw\"}')")
-    later = await call(client, {"do": "raw"}, "probe", traceparent=CLIENT, prefer="respond-async")
+    given = {"traceparent": CLIENT, "tracestate": "a=1"}
+    later = await call(client, {"do": "raw"}, "probe", **given, prefer="respond-async")
     assert later.status_code == 202
     secret = "whsec_" + base64.b64encode(b"a secret of the hook").decode()
     await conn.execute("SELECT aerofn.set_secret('HOOK', $1)", secret)
@@ -174,21 +186,25 @@ async def test_sql_later_answers_and_webhooks_bring_their_trace(place, conn_of_p
         "webhook-timestamp": str(int(now.timestamp())),
         "webhook-signature": Webhook(secret).sign("1", now, body),
     }
-    headers = signed | {"traceparent": CLIENT, "content-type": "application/json"}
+    headers = signed | given | {"content-type": "application/json"}
     hooked = await client.post("/hooks/v1/hook", content=body, headers=headers)
     assert hooked.status_code == 200, hooked.text
     found = await spans.until(3)
     assert {s.attributes["aerofn.trigger"] for s in found} == {"invoke", "http", "webhook"}
     assert {(ids(s)[0], parent(s)) for s in found} == {(TRACE, SPAN)}
+    assert {s.context.trace_state.to_header() for s in found} == {"a=1"}
 
 
 async def test_events_that_run_together_keep_their_own_traces(conn, probe, node_of):
     await conn.execute("SELECT aerofn.register_function('probe', $1)", probe)
-    await conn.execute("CREATE TABLE seen (n int, trace text); GRANT ALL ON seen TO service_role")
-    write = "INSERT INTO seen VALUES ($1, current_setting('aerofn.traceparent', true))"
+    await conn.execute("CREATE TABLE seen (n int, trace text, state text); GRANT ALL ON seen TO service_role")
+    write = """INSERT INTO seen VALUES ($1, current_setting('aerofn.traceparent', true),
+                                        current_setting('aerofn.tracestate', true))"""
     for n in range(20):
         async with conn.transaction():
             await conn.execute(f"SET LOCAL aerofn.traceparent = '{CLIENT[:-5]}{n:02}-01'")
+            if n % 2:
+                await conn.execute(f"SET LOCAL aerofn.tracestate = 'n={n}'")
             payload = json.dumps({"do": "query", "queries": [[write, [n]]]})
             await conn.execute("SELECT aerofn.invoke('probe', $1, run_as => 'service_role')", payload)
     spans = Spans()
@@ -199,6 +215,8 @@ async def test_events_that_run_together_keep_their_own_traces(conn, probe, node_
     seen = {row["trace"]: row["n"] for row in await conn.fetch("SELECT * FROM seen")}
     own = {"00-{}-{}-01".format(*ids(s)): int(parent(s)[-2:]) for s in done}
     assert seen == own
+    states = {row["n"]: row["state"] for row in await conn.fetch("SELECT * FROM seen")}
+    assert states == {n: f"n={n}" if n % 2 else "" for n in range(20)}
 
 
 async def test_a_batch_is_linked_to_each_of_its_events(conn, probe, node_of):
@@ -235,3 +253,14 @@ async def test_no_text_of_a_function_is_in_a_trace(place, conn_of_place):
     assert not [text for text in told if secret in text]
     assert [s.attributes["error.type"] for s in spans.all if s.name == "invoke probe"] == ["function_error"]
     assert "500" in {s.attributes.get("error.type") for s in spans.all}
+
+
+async def test_a_node_that_does_not_trace_says_in_its_records_whose_trace_it_was(conn, probe, node_of):
+    await conn.execute("SELECT aerofn.register_function('probe', $1)", probe)
+    async with node_of() as node:
+        for given in (f"SET LOCAL aerofn.traceparent = '{CLIENT}'", "SELECT 1"):
+            async with conn.transaction():
+                await conn.execute(given)
+                await conn.execute("SELECT aerofn.invoke('probe', '{\"do\": \"raw\"}')")
+        records = await node.records.until(2)
+    assert {record.trace_id for record in records} == {TRACE, None}

@@ -11,6 +11,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from aerofn import tracing
 from aerofn.errors import SettingsError
 
+PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+LONG = "a" * 3 + "=" + "x" * 200
+
 
 class Collector(http.server.BaseHTTPRequestHandler):
     """Keeps what it is sent."""
@@ -88,3 +91,31 @@ except Exception as error:
         said
         == "SettingsError AEROFN_TRACING is set, and OpenTelemetry is not installed pip install 'aerofn[otel]'\n"
     )
+
+
+@pytest.mark.parametrize(("given", "kept"), [
+    (PARENT, PARENT),
+    (f" {PARENT}\t", PARENT),
+    ("cc" + PARENT[2:] + "-what-is-to-come", PARENT),  # of a later version: what this one says
+    ("cc" + PARENT[2:-2] + "ff", PARENT),
+    ("ff" + PARENT[2:], None), (PARENT + "-more", None), (PARENT + "\n", None), (PARENT.upper(), None),
+    (f"{PARENT}, {PARENT}", None), (PARENT.replace("0af7651916cd43dd8448eb211c80319c", "0" * 32), None),
+    (PARENT.replace("b7ad6b7169203331", "0" * 16), None), ("", None), (None, None),
+])  # fmt: skip
+def test_a_traceparent_is_read_as_w3c_says(given, kept):
+    found = tracing.parent_of({"traceparent": given})
+    assert (found and found.traceparent) == kept
+
+
+@pytest.mark.parametrize(("given", "kept"), [
+    ("rojo=1,congo=2", "rojo=1,congo=2"),
+    (" rojo=1 ,\t, congo@vendor=a b", "rojo=1,congo@vendor=a b"),
+    ("rojo=1,rojo=2", None), ("Rojo=1", None), ("rojo", None), ("rojo=", None), ("rojo=a=b", None),
+    ("rojo=\u00e9", None), ("rojo=\x1b[31m", None), ("", None), (",".join(f"k{n}=1" for n in range(33)), None),
+    (f"a1=1,{LONG},b=2,c={'y' * 120},d={'y' * 120},e={'y' * 120},f={'y' * 120}",
+     f"a1=1,b=2,c={'y' * 120},d={'y' * 120},e={'y' * 120},f={'y' * 120}"),  # what is long goes first
+    (",".join(f"k{n}={'y' * 120}" for n in range(6)), ",".join(f"k{n}={'y' * 120}" for n in range(4))),  # then the last
+])  # fmt: skip
+def test_a_tracestate_is_read_as_w3c_says(given, kept):
+    assert tracing.parent_of({"traceparent": PARENT, "tracestate": given}).tracestate == kept
+    assert tracing.parent_of({"tracestate": given}) is None

@@ -18,7 +18,7 @@ from aerofn.bridge.egress.grants import Grants
 from aerofn.bridge.egress.outlet import Outlet, Outlets
 from aerofn.bridge.egress.request import Request, Sent, url_of
 from aerofn.errors import FetchError
-from aerofn.tracing import HEADER, Trace
+from aerofn.tracing import HEADERS, Trace
 
 T = TypeVar("T")
 # What is made of the last response: it, the request it answers, and whether that followed a redirect.
@@ -182,8 +182,8 @@ def _begun(trace: Trace, grants: Grants, request: Request) -> Trace:
     grant = grants.covering(request.url)
     method = request.method if request.method in _METHODS else "_OTHER"
     span = trace.request(method, grant.text if grant else "", request.url.port or 0)
-    _without(request.headers, HEADER, "tracestate")
-    request.headers[HEADER] = span.traceparent
+    _without(request.headers, *HEADERS)
+    request.headers.update(span.headers)
     return span
 
 

@@ -6,7 +6,7 @@ from aerofn.db.event_list import EventList
 from aerofn.db.figures import Figures
 from aerofn.db.functions import Functions
 from aerofn.db.glances import Glances
-from aerofn.db.invocation_list import InvocationList
+from aerofn.db.records import Records
 from aerofn.db.triggers import Triggers
 
 PAGE = 50
@@ -20,6 +20,6 @@ class Desk:
     functions: Functions
     triggers: Triggers
     events: EventList
-    invocations: InvocationList
+    invocations: Records
     figures: Figures
     glances: Glances = field(default_factory=Glances)

@@ -6,6 +6,7 @@ from starlette.requests import Request
 
 from aerofn.db.figures import Minutes
 from aerofn.db.functions import ListedFunction
+from aerofn.db.records import Wanted
 from aerofn.errors import InvalidRequest
 from aerofn.web.dashboard.desk import PAGE, Desk
 from aerofn.web.dashboard.forms import field
@@ -77,7 +78,7 @@ class FunctionPages:
         name, glance, desk = function.name, self._desk.glances.at, self._desk
         metrics = await glance(("metrics", name), lambda: desk.figures.metrics([name]))
         minutes = await glance(("minutes", name), lambda: desk.figures.minutes([name]))
-        recent = await glance(("recent", name), lambda: desk.invocations.some(function=name, limit=_FEW))
+        recent = await glance(("recent", name), lambda: desk.invocations.newest(Wanted(name), _FEW))
         return {
             "metrics": metrics.get(name),
             "minutes": minutes.get(name, Minutes.none()),

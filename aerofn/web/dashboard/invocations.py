@@ -4,10 +4,12 @@ import re
 from collections.abc import Iterator
 from datetime import datetime
 
+import msgspec
 from starlette.requests import Request
 
+from aerofn.db.records import Wanted
 from aerofn.errors import NotFound
-from aerofn.model import LogLine
+from aerofn.model import LogLine, Status
 from aerofn.web.dashboard.desk import PAGE, Desk
 from aerofn.web.dashboard.site import View
 from aerofn.web.operation import FUNCTION_NAME
@@ -31,8 +33,8 @@ class InvocationPages:
         known = function if _NAME.fullmatch(function) else None
         rows = [] if function and known is None else await self._desk.glances.at(
             ("invocations", known, failed, place),
-            lambda: self._desk.invocations.some(
-                function=known, failed=failed, after=_place(place), limit=PAGE + 1
+            lambda: self._desk.invocations.newest(
+                Wanted(known, Status.FAILED if failed else None), PAGE + 1, after=_place(place)
             ),
         )  # fmt: skip
         last = rows[PAGE - 1] if len(rows) > PAGE else None
@@ -41,7 +43,7 @@ class InvocationPages:
             "function": function,
             "failed": failed,
             "before": place,
-            "more": last and f"{last.at.isoformat()}_{last.id}",
+            "more": last and f"{last.timestamp.isoformat()}_{last.id}",
         })  # fmt: skip
 
     async def show(self, request: Request) -> View:
@@ -57,12 +59,14 @@ class InvocationPages:
         attempts = (
             [] if found.event_id is None else await self._desk.invocations.of_event(found.event_id, PAGE)
         )
-        lines = list(_first(found.logs))
+        logs = msgspec.json.decode(found.logs, type=list[LogLine])
+        lines = list(_first(logs))
         return View("invocation.html", {
             "one": found,
+            "error": None if found.error is None else msgspec.json.decode(found.error),
             "attempts": attempts,
             "lines": lines,
-            "left_out": len(found.logs) - len(lines),
+            "left_out": len(logs) - len(lines),
         })  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from aerofn.db.webhooks import Received, Webhook, Webhooks
 from aerofn.dispatch.admission import Admission
 from aerofn.errors import InvalidSignature, NotFound, NotReady
 from aerofn.settings import Settings
-from aerofn.tracing import HEADER
+from aerofn.tracing import parent_of
 from aerofn.web.answer import Answer, json_answer
 from aerofn.web.client import headers_of, read_body
 from aerofn.web.operation import ANYTHING, operation
@@ -97,11 +97,11 @@ class Hooks:
         sender_id = _fitting(scheme.sender_id(headers, body))
         for name in scheme.withheld:
             headers.pop(name, None)
-        traceparent = headers.get(HEADER)
+        parent = parent_of(headers)
         stored = msgspec.json.encode(http_request(request.scope, headers, body)).decode()
         await self._admission.enter(webhook.name)
         try:
-            received = await self._webhooks.receive(webhook, sender_id, stored, traceparent)
+            received = await self._webhooks.receive(webhook, sender_id, stored, parent)
             return _answer(webhook, received)
         finally:
             self._admission.leave(webhook.name)
