@@ -1,10 +1,12 @@
-"""Builds JavaScript and TypeScript functions: esbuild bundles them with the SDK, componentize-qjs or
-componentize-js (SpiderMonkey) snapshots them.
+"""Builds JavaScript and TypeScript functions: esbuild bundles them with the SDK, and the code's first state becomes
+the component's, by QuickJS (`quickjs/`) or by componentize-js (SpiderMonkey).
 
-The work is done in Node by `sdk/node/build.mjs`; this module prepares what it needs and tells its outcome.
+What needs Node is done by `sdk/node/build.mjs`; this module prepares what it needs and tells its outcome.
 """
 
-import json
+import hashlib
+import os
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,12 +15,16 @@ from typing import Any
 from aerofn.build.built import Built, built, silent
 from aerofn.build.contract import contract
 from aerofn.build.kept import Kept
-from aerofn.build.node import SDK, find_node, run_script
+from aerofn.build.node import SDK, find_node, workshop
+from aerofn.build.quickjs import base_for, snapshot
 from aerofn.build.toolchain import QUICKJS, SPIDERMONKEY, ensure_toolchain, toolchain_root
 from aerofn.errors import InvalidRequest
+from aerofn.runtime.initial import NotInitialised
 
 ENGINES = ("quickjs", "spidermonkey")
 TYPES = SDK / "aerofn.d.ts"
+_SPIDERMONKEY_SCRIPT = SDK / "node" / "spidermonkey.mjs"
+Freeze = Callable[[str], bytes]  # from code to the component whose first state it made
 EXTENSIONS = frozenset({".js", ".mjs", ".cjs", ".ts", ".mts"})
 
 
@@ -48,38 +54,70 @@ def build_javascript(
     if engine not in ENGINES:
         raise InvalidRequest(f"there is no engine {engine!r}", hint=f"engines: {', '.join(ENGINES)}")
     toolchain = ensure_toolchain(QUICKJS, node, progress)
-    spidermonkey = ensure_toolchain(SPIDERMONKEY, node, progress) if engine == "spidermonkey" else None
-    kept = Kept(toolchain_root() / "built") if spidermonkey is not None else None
+    prepare = _quickjs if engine == "quickjs" else _spidermonkey
+    freeze = prepare(node, toolchain, progress)
     progress(f"building {source.name}")
+    request = {"do": "bundle", "source": str(source.absolute()), "minify": minify, "engine": engine}
+    bundle = _bundled(node, {**request, "toolchain": str(toolchain)}, source)
+    try:
+        component = freeze(bundle["code"])
+    except NotInitialised as failure:
+        raise _explained(node, str(failure), bundle["map"]) from None
     output.parent.mkdir(parents=True, exist_ok=True)
-    request = {
-        "source": str(source.absolute()),
-        "output": str(output.absolute()),
-        "toolchain": str(toolchain),
-        "contract": str(contract()),
-        "minify": minify,
-        "engine": engine,
-        "spidermonkey": None if spidermonkey is None else str(spidermonkey),
-        "kept": None if kept is None else str(kept.opened()),
-    }
-    answer = json.loads(run_script(node, "build.mjs", stdin=json.dumps(request)))
-    if kept is not None:
-        kept.tidy()
-    return built(output, time.perf_counter() - started, _warnings(answer, source))
+    _write_whole(output, component)
+    return built(output, time.perf_counter() - started, bundle["warnings"])
 
 
-def _warnings(answer: dict[str, Any], source: Path) -> list[str]:
-    if "error" in answer:
-        message, detail = answer["error"]["message"], answer["error"].get("detail")
-        raise InvalidRequest(message, detail=detail or None, hint=_hint(message, source), code="build_failed")
-    warnings: list[str] = answer["ok"]["warnings"]
-    return warnings
+def _bundled(node: Path, request: dict[str, Any], source: Path) -> dict[str, Any]:
+    try:
+        return workshop(node).ask(request)
+    except InvalidRequest as error:
+        if "Could not resolve" in error.message:
+            error.hint = (
+                f"install the package in {source.parent} with npm; Node's built-in modules (fs, net …) "
+                "do not exist in the sandbox"
+            )
+        raise
 
 
-def _hint(message: str, source: Path) -> str | None:
-    if "Could not resolve" in message:
-        return (
-            f"install the package in {source.parent} with npm; Node's built-in modules (fs, net …) "
-            "do not exist in the sandbox"
+def _quickjs(node: Path, toolchain: Path, progress: Callable[[str], None]) -> Freeze:
+    base = base_for(toolchain, contract(), node, progress)
+    return lambda code: snapshot(base, code)
+
+
+def _spidermonkey(node: Path, _toolchain: Path, progress: Callable[[str], None]) -> Freeze:
+    """SpiderMonkey seeds itself, so that no two snapshots are the same: a source's first one is kept."""
+    toolchain = ensure_toolchain(SPIDERMONKEY, node, progress)
+    kept = Kept(toolchain_root() / "built")
+
+    def freeze(code: str) -> bytes:
+        key = _key(
+            toolchain.name.encode(), contract().read_bytes(), _SPIDERMONKEY_SCRIPT.read_bytes(), code.encode()
         )
-    return None
+        with tempfile.TemporaryDirectory(prefix="aerofn-spidermonkey-") as name:
+            made = Path(name) / "component.wasm"
+            if not kept.take(key, made):
+                request = {"do": "freeze", "spidermonkey": str(toolchain), "contract": str(contract())}
+                told = workshop(node).ask({**request, "code": code, "output": str(made)})
+                if "failure" in told:
+                    raise NotInitialised(told["failure"])
+                kept.keep(key, made)
+            return made.read_bytes()
+
+    return freeze
+
+
+def _key(*parts: bytes) -> str:
+    return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
+
+
+def _explained(node: Path, failure: str, source_map: Any) -> InvalidRequest:
+    """What the top level of the author's file threw, at the author's line."""
+    told = workshop(node).ask({"do": "explain", "failure": failure, "map": source_map})
+    return InvalidRequest(told["message"], detail=told["detail"] or None, code="build_failed")
+
+
+def _write_whole(output: Path, component: bytes) -> None:
+    partial = output.with_name(f"{output.name}.{os.getpid()}.partial")
+    partial.write_bytes(component)
+    partial.rename(output)

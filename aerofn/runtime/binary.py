@@ -65,6 +65,17 @@ def number(value: int) -> bytes:
         out.append(byte | 0x80)
 
 
+def signed(value: int) -> bytes:
+    """A signed LEB128."""
+    out = bytearray()
+    while True:
+        byte, value = value & 0x7F, value >> 7
+        if value == (-1 if byte & 0x40 else 0):
+            out.append(byte)
+            return bytes(out)
+        out.append(byte | 0x80)
+
+
 def name(text: bytes) -> bytes:
     """A length and the bytes."""
     return number(len(text)) + text

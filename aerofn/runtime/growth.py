@@ -8,13 +8,12 @@ maximum fails as it always did.
 Only functions that may contain `memory.grow` are decoded, so CPython's 18 MB take a fraction of a second.
 """
 
-from aerofn.runtime import binary
+from aerofn.runtime import binary, section
 from aerofn.runtime.binary import Reader, UnsupportedError
 
 LIMIT_FUNCTION = b"aerofn-memory-limit"
 MEMORY_GROW = b"\x40\x00"
 
-_TYPE, _IMPORT, _FUNCTION, _MEMORY, _CODE = 1, 2, 3, 5, 10
 _I32_TO_I32 = b"\x60\x01\x7f\x01\x7f"
 
 # Immediates by opcode: n number, m memory argument, 1/4/8/16 so many bytes; opcodes not listed have none.
@@ -64,39 +63,27 @@ class Module:
 
     def _read(self) -> None:
         for kind, content in self._sections:
-            if kind == _TYPE:
+            if kind == section.TYPE:
                 self._types = _count_types(content)
-            elif kind == _IMPORT:
-                self._read_imports(Reader(content))
-            elif kind == _FUNCTION:
+            elif kind == section.IMPORT:
+                self._read_imports(content)
+            elif kind == section.FUNCTION:
                 self._functions += Reader(content).number()
-            elif kind == _MEMORY:
+            elif kind == section.MEMORY:
                 self._read_memories(Reader(content))
-            elif kind == _CODE:
-                self.grows = any(_growth_points(content, *span) for span in _bodies(content))
+            elif kind == section.CODE:
+                self.grows = any(_growth_points(content, *span) for span in section.bodies(content))
 
-    def _read_imports(self, reader: Reader) -> None:
-        for _ in range(reader.number()):
-            reader.name()
-            reader.name()
-            kind = reader.byte()
-            if kind == 0:
-                reader.number()
+    def _read_imports(self, content: bytes) -> None:
+        for kind, limits in section.imports(content):
+            if kind == section.A_FUNCTION:
                 self._functions += 1
-            elif kind == 1:
-                _value_type(reader)
-                _limits(reader)
-            elif kind == 2:
-                self._maximum = _limits(reader)[1]
-            elif kind == 3:
-                _value_type(reader)
-                reader.byte()
-            else:
-                raise UnsupportedError("import")
+            elif limits is not None:
+                self._maximum = limits[1]
 
     def _read_memories(self, reader: Reader) -> None:
         for _ in range(reader.number()):
-            pages, self._maximum = _limits(reader)
+            pages, self._maximum = section.limits(reader)
             self.pages.append(pages)
 
     def _rewritten(self) -> list[bytes]:
@@ -105,11 +92,11 @@ class Module:
         parts = []
         for kind, content in self._sections:
             changed = content
-            if kind == _TYPE:
+            if kind == section.TYPE:
                 changed = binary.appended(content, _I32_TO_I32)
-            elif kind == _FUNCTION:
+            elif kind == section.FUNCTION:
                 changed = binary.appended(content, binary.number(self._types))
-            elif kind == _CODE:
+            elif kind == section.CODE:
                 changed = binary.appended(_with_calls(content, call), self._limit_function())
             parts.append(binary.section(kind, changed))
         entry = b"\x01" + binary.number(index) + binary.name(LIMIT_FUNCTION)
@@ -122,33 +109,13 @@ class Module:
         if self._maximum is not None:
             # if (i64(memory.size) + i64(delta) > maximum) return -1
             code += (
-                b"\x3f\x00\xad\x20\x00\xad\x7c\x42" + _signed(self._maximum) + b"\x56\x04\x40\x41\x7f\x0f\x0b"
+                b"\x3f\x00\xad\x20\x00\xad\x7c\x42"
+                + binary.signed(self._maximum)
+                + b"\x56\x04\x40\x41\x7f\x0f\x0b"
             )
         # r = memory.grow(delta); if (r == -1) unreachable; return r
         code += b"\x20\x00\x40\x00\x22\x00\x41\x7f\x46\x04\x40\x00\x0b\x20\x00\x0b"
         return binary.name(code)
-
-
-def _signed(value: int) -> bytes:
-    out = bytearray()
-    while True:
-        byte, value = value & 0x7F, value >> 7
-        if value == 0 and not byte & 0x40:
-            out.append(byte)
-            return bytes(out)
-        out.append(byte | 0x80)
-
-
-def _limits(reader: Reader) -> tuple[int, int | None]:
-    flags = reader.number()
-    if flags > 1:
-        raise UnsupportedError("shared or 64-bit memory")
-    return reader.number(), reader.number() if flags else None
-
-
-def _value_type(reader: Reader) -> None:
-    if reader.byte() in (0x63, 0x64):
-        reader.number()
 
 
 def _count_types(content: bytes) -> int:
@@ -159,23 +126,12 @@ def _count_types(content: bytes) -> int:
             raise UnsupportedError("type")
         for _ in range(2):
             for _ in range(reader.number()):
-                _value_type(reader)
+                section.value_type(reader)
     return count
 
 
-def _bodies(content: bytes) -> list[tuple[int, int]]:
-    """Start and end of each function's body (locals and code)."""
-    reader = Reader(content)
-    spans = []
-    for _ in range(reader.number()):
-        size = reader.number()
-        spans.append((reader.at, reader.at + size))
-        reader.at += size
-    return spans
-
-
 def _with_calls(content: bytes, call: bytes) -> bytes:
-    spans = _bodies(content)
+    spans = section.bodies(content)
     parts = [binary.number(len(spans))]
     for start, end in spans:
         body = content[start:end]
@@ -192,7 +148,7 @@ def _growth_points(content: bytes, start: int, end: int) -> list[int]:
     reader = Reader(content, start, end)
     for _ in range(reader.number()):
         reader.number()
-        _value_type(reader)
+        section.value_type(reader)
     points = []
     while reader.at < end:
         at = reader.at
@@ -205,13 +161,13 @@ def _growth_points(content: bytes, start: int, end: int) -> list[int]:
 
 def _skip_immediates(reader: Reader, opcode: int) -> None:
     if opcode in _BLOCKS:
-        _value_type(reader) if reader.data[reader.at] in (0x63, 0x64) else reader.number()
+        section.value_type(reader) if reader.data[reader.at] in (0x63, 0x64) else reader.number()
     elif opcode == 0x0E:  # br_table
         for _ in range(reader.number() + 1):
             reader.number()
     elif opcode == 0x1C:  # select with types
         for _ in range(reader.number()):
-            _value_type(reader)
+            section.value_type(reader)
     elif opcode in (0xFC, 0xFD):
         _skip(reader, (_FC if opcode == 0xFC else _FD).get(reader.number(), ""))
     elif opcode in (0x1F, 0xFB, 0xFE):

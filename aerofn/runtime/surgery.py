@@ -61,13 +61,16 @@ class Scope:
         wasm: its bytes after surgery.
         memories: first sizes (pages) of the memories that an instance of it has, and whether each can grow.
         tells_pages: it exports the size of its growable memory.
+        counts: how many of each sort its own sections define: the next index of that sort.
+        instances: of its core modules, by the module's index; the last where there are several.
     """
 
     def __init__(self, wasm: bytes, depth: int = 0) -> None:
         if depth > MAX_DEPTH:
             raise UnsupportedError("components nested too deep")
         self._depth = depth
-        self._counts: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter()
+        self.instances: dict[int, int] = {}
         self._modules: dict[int, Module] = {}
         self._components: dict[int, Scope] = {}
         self._telling: list[int] = []  # instances that export the size
@@ -104,21 +107,23 @@ class Scope:
         }.get(kind)
         reader = Reader(content)
         if kind == _TYPE:
-            self._counts["type"] += reader.number()
+            self.counts["type"] += reader.number()
         elif read is not None:
             for _ in range(reader.number()):
                 read(reader)
         return content
 
     def _next(self, sort: str) -> int:
-        index = self._counts[sort]
-        self._counts[sort] += 1
+        index = self.counts[sort]
+        self.counts[sort] += 1
         return index
 
     def _core_instance(self, reader: Reader) -> None:
-        self._next("core instance")
+        instance = self._next("core instance")
         if reader.byte() == 0:
-            module = self._modules.get(reader.number())
+            index = reader.number()
+            self.instances[index] = instance
+            module = self._modules.get(index)
             if module is None:
                 raise UnsupportedError("a core module from elsewhere")
             self._own.append(module)
@@ -220,15 +225,15 @@ class Scope:
         if growable != 1:
             return False
         if self._telling:
-            function = self._counts["func"]
+            function = self.counts["func"]
             parts.append(
                 binary.section(
                     _ALIAS, b"\x01\x01\x00" + binary.number(self._telling[0]) + binary.name(PAGES_EXPORT)
                 )
             )
-        elif self._counts["core memory"] and self._own_memories():
+        elif self.counts["core memory"] and self._own_memories():
             parts.extend(self._probe())
-            function = self._counts["func"]
+            function = self.counts["func"]
         else:
             return False
         export = b"\x01\x00" + binary.name(PAGES_EXPORT) + b"\x01" + binary.number(function) + b"\x00"
@@ -237,21 +242,21 @@ class Scope:
 
     def _probe(self) -> Iterator[bytes]:
         """A core instance that reads the memory (all of a scope's memories are its one), lifted to a function."""
-        instance = self._counts["core instance"]
+        instance = self.counts["core instance"]
         yield binary.section(_MODULE, _PROBE)
         yield binary.section(
             _CORE_INSTANCE,
             b"\x02\x01\x01\x01m\x02\x00"  # an instance of nothing but the scope's first memory, as "m"
-            + b"\x00" + binary.number(self._counts["core module"]) + b"\x01\x01m\x12" + binary.number(instance),
+            + b"\x00" + binary.number(self.counts["core module"]) + b"\x01\x01m\x12" + binary.number(instance),
         )  # fmt: skip
         yield binary.section(_ALIAS, b"\x01\x00\x00\x01" + binary.number(instance + 1) + b"\x01p")
         yield binary.section(_TYPE, b"\x01\x40\x00\x00\x79")  # func() -> u32
         yield binary.section(
             _CANON,
             b"\x01\x00\x00"
-            + binary.number(self._counts["core func"])
+            + binary.number(self.counts["core func"])
             + b"\x00"
-            + binary.number(self._counts["type"]),
+            + binary.number(self.counts["type"]),
         )
 
 

@@ -105,6 +105,12 @@ def test_package_that_is_not_there(author: Write) -> None:
             "fn.js:2:10: db.query",
         ),
         ("const id = crypto.randomUUID();\nexport default () => id;", "fn.js:1:19: crypto cannot be used"),
+        (
+            "await new Promise(() => {});\nexport default () => 1;",
+            "the top level awaits a promise that nothing",
+        ),
+        ("throw 7;\nexport default () => 1;", "the top level threw what is no Error: "),
+        ("const f = () => f() + 1;\nf();\nexport default () => 1;", "the top level exhausts the call stack"),
     ],
 )
 def test_top_level_that_cannot_work(author: Write, text: str, message: str) -> None:

@@ -18,7 +18,15 @@ const COMMON = {
   logLevel: "silent",
 };
 
+const sdks = new Map();
+
 // The SDK with its packages, as one text without a path of this machine in it.
+function sdkFor(esbuild, request, features) {
+  const key = [request.toolchain, request.engine, ...features].join();
+  if (!sdks.has(key)) sdks.set(key, bundleSdk(esbuild, request, features));
+  return sdks.get(key);
+}
+
 async function bundleSdk(esbuild, { toolchain, engine }, features) {
   const imports = features.map((feature) => `import "./globals/${feature}.js";`);
   const result = await esbuild.build({
@@ -80,7 +88,7 @@ export async function bundle(esbuild, request) {
   const author = { ...request, source: fs.realpathSync(request.source) };
   const { code } = await bundleAuthor(esbuild, author);
   const features = request.engine === "spidermonkey" ? ["spidermonkey"] : featuresOf(code);
-  const sdk = await bundleSdk(esbuild, request, features);
+  const sdk = await sdkFor(esbuild, request, features);
   const whole = await bundleAuthor(esbuild, author, sdk);
   const map = compact(whole.map);
   return { ...whole, map, code: `${whole.code}\nvar AEROFN_SOURCE_MAP = ${JSON.stringify(map)};\n` };

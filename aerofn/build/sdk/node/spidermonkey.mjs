@@ -32,7 +32,7 @@ export const plugin = {
   },
 };
 
-export async function componentizeForSpiderMonkey({ spidermonkey, contract }, code) {
+export async function componentizeForSpiderMonkey({ spidermonkey, contract, code }) {
   const entry = path.join(spidermonkey, "node_modules/@bytecodealliance/componentize-js/src/componentize.js");
   const { componentize } = await import(pathToFileURL(entry));
   const random = new URL("../wit/deps/random.wit", import.meta.url);

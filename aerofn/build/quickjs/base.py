@@ -1,0 +1,91 @@
+"""What all QuickJS components have in common, made once for each toolchain and contract and kept beside it."""
+
+import contextlib
+import fcntl
+import hashlib
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from aerofn.build.node import SDK, run_script
+from aerofn.build.quickjs import module, nest
+from aerofn.build.quickjs.probe import probed
+from aerofn.build.quickjs.stub import before, stub
+from aerofn.runtime import section
+from aerofn.runtime.initial import Initial
+
+_TEMPLATE, _SHIM, _CODE = "template.wasm", "shim.js", "code.cwasm"
+
+
+@dataclass(frozen=True)
+class Base:
+    """A component before its `init`.
+
+    Attributes:
+        template: the component, whole.
+        shim: the first argument of `init`: JavaScript that componentize-qjs makes of the world.
+        initial: the component within it, ready to run.
+    """
+
+    template: bytes
+    shim: str
+    initial: Initial
+
+
+def base_for(toolchain: Path, contract: Path, node: Path, progress: Callable[[str], None]) -> Base:
+    """The base of functions built with that toolchain for that contract; made when it is not there yet.
+
+    Raises:
+        InvalidRequest: componentize-qjs could not make it.
+    """
+    folder = toolchain / f"base-{_key(contract)}"
+    folder.mkdir(exist_ok=True)
+    with _alone(folder):
+        if not (folder / _SHIM).exists():
+            progress("preparing the JavaScript engine (once)")
+            _make(folder, toolchain, contract, node)
+        return _load(folder)
+
+
+@lru_cache(maxsize=4)
+def _load(folder: Path) -> Base:
+    template = (folder / _TEMPLATE).read_bytes()
+    initial = Initial(probed(nest.inner(template), nest.HOME), folder / _CODE)
+    return Base(template, (folder / _SHIM).read_text(encoding="utf-8"), initial)
+
+
+def _key(contract: Path) -> str:
+    """What a base depends on, beside the toolchain."""
+    files = [contract, *sorted((SDK / "wit").rglob("*.wit")), *sorted(Path(__file__).parent.glob("*.py"))]
+    digests = b"".join(hashlib.sha256(file.read_bytes()).digest() for file in files)
+    return hashlib.sha256(digests).hexdigest()[:16]
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """A block in which no other build is at the same time."""
+    with (folder / "lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _make(folder: Path, toolchain: Path, contract: Path, node: Path) -> None:
+    runtime = (toolchain / "runtime.wasm").read_bytes()
+    with tempfile.TemporaryDirectory(dir=folder) as name:
+        stubbed, made, shim = (Path(name) / part for part in ("stub.wasm", "made.wasm", _SHIM))
+        stubbed.write_bytes(stub(runtime))
+        run_script(node, "componentize.mjs", str(toolchain), str(contract), str(stubbed), str(made))
+        component = made.read_bytes()
+        state = before(module.segments(nest.core_module(component, nest.HOME)))
+        (folder / _TEMPLATE).write_bytes(_template(component, runtime, module.data(state.segments)))
+        shim.write_bytes(state.shim)
+        shim.rename(folder / _SHIM)  # last: it tells that all is there
+
+
+def _template(component: bytes, runtime: bytes, data: bytes) -> bytes:
+    """The stub's component with the true runtime's code."""
+    code = module.content_of(runtime, section.CODE)
+    changed = {(nest.HOME, section.DATA): data, (nest.RUNTIME, section.CODE): code}
+    return nest.rewritten(component, lambda index, kind, content: changed.get((index, kind), content))

@@ -1,0 +1,65 @@
+"""What the sections of a core module hold, as far as AeroFn reads and rewrites them."""
+
+from collections.abc import Iterator
+
+from aerofn.runtime.binary import Reader, UnsupportedError
+
+TYPE, IMPORT, FUNCTION, MEMORY, GLOBAL, EXPORT, CODE, DATA = 1, 2, 3, 5, 6, 7, 10, 11
+A_FUNCTION, A_TABLE, A_MEMORY, A_GLOBAL = range(4)  # kinds of imports and exports
+Limits = tuple[int, int | None]
+
+
+def value_type(reader: Reader) -> int:
+    """Read one; its first byte."""
+    kind = reader.byte()
+    if kind in (0x63, 0x64):
+        reader.number()
+    return kind
+
+
+def limits(reader: Reader) -> Limits:
+    """The first size of a memory or table, and the largest it may have."""
+    flags = reader.number()
+    if flags > 1:
+        raise UnsupportedError("shared or 64-bit memory")
+    return reader.number(), reader.number() if flags else None
+
+
+def imports(content: bytes) -> Iterator[tuple[int, Limits | None]]:
+    """The kind of each import, and a memory's limits."""
+    reader = Reader(content)
+    for _ in range(reader.number()):
+        reader.name()
+        reader.name()
+        kind = reader.byte()
+        size = None
+        if kind == A_FUNCTION:
+            reader.number()
+        elif kind == A_TABLE:
+            value_type(reader)
+            limits(reader)
+        elif kind == A_MEMORY:
+            size = limits(reader)
+        elif kind == A_GLOBAL:
+            value_type(reader)
+            reader.byte()
+        else:
+            raise UnsupportedError("import")
+        yield kind, size
+
+
+def exports(content: bytes) -> dict[bytes, tuple[int, int]]:
+    """Kind and index of each export, by its name."""
+    reader = Reader(content)
+    return {reader.name(): (reader.byte(), reader.number()) for _ in range(reader.number())}
+
+
+def bodies(content: bytes) -> list[tuple[int, int]]:
+    """Start and end of each function's body (locals and code)."""
+    reader = Reader(content)
+    spans = []
+    for _ in range(reader.number()):
+        size = reader.number()
+        spans.append((reader.at, reader.at + size))
+        reader.at += size
+    return spans

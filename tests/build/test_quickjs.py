@@ -1,0 +1,96 @@
+"""That our way to a QuickJS component gives what componentize-qjs gives, and stops what does not end."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aerofn.build import build
+from aerofn.build.contract import contract
+from aerofn.build.node import find_node, run_script, workshop
+from aerofn.build.quickjs import module, nest
+from aerofn.build.quickjs.snapshot import spans
+from aerofn.build.toolchain import QUICKJS, ensure_toolchain
+from aerofn.errors import InvalidRequest
+from aerofn.runtime import initial, section
+from tests.build.conftest import FUNCTIONS
+
+Write = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def official(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], bytes]:
+    """Builds with componentize-qjs."""
+    toolchain = ensure_toolchain(QUICKJS, find_node(), lambda _message: None)
+
+    def make(source: Path) -> bytes:
+        request = {"do": "bundle", "source": str(source), "minify": False, "engine": "quickjs"}
+        bundle: dict[str, Any] = workshop(find_node()).ask({**request, "toolchain": str(toolchain)})
+        output = tmp_path_factory.mktemp("official") / "component.wasm"
+        paths = (str(toolchain), str(contract()), str(toolchain / "runtime.wasm"), str(output))
+        run_script(find_node(), "componentize.mjs", *paths, stdin=bundle["code"])
+        return output.read_bytes()
+
+    return make
+
+
+def _memory(component: bytes) -> bytes:
+    home = nest.core_module(component, nest.HOME)
+    memory = bytearray(module.content_of(home, section.MEMORY)[2] << 16)
+    for at, data in module.segments(home):
+        memory[at : at + len(data)] = data
+    return bytes(memory)
+
+
+def _without_data(component: bytes) -> bytes:
+    return nest.rewritten(component, lambda _, kind, content: b"" if kind == section.DATA else content)
+
+
+def test_the_component_is_the_one_that_componentize_qjs_makes(
+    author: Write, official: Callable[[Path], bytes], tmp_path: Path
+) -> None:
+    text = "const known = new Map([['a', [1.5, 'é', 10n]]]);\nexport const handler = (x) => known.get(x);\n"
+    source = author(text)
+    assert build(source).output.read_bytes() == official(source)
+
+
+def test_a_large_component_has_the_same_state_in_as_many_segments(
+    official: Callable[[Path], bytes], tmp_path: Path
+) -> None:
+    """Which of equally narrow gaps are closed is up to the order that Rust's sorting leaves."""
+    source = FUNCTIONS / "platform.js"
+    ours, theirs = build(source, tmp_path / "ours.wasm").output.read_bytes(), official(source)
+    assert _without_data(ours) == _without_data(theirs)
+    assert _memory(ours) == _memory(theirs)
+    counts = [len(module.segments(nest.core_module(made, nest.HOME))) for made in (ours, theirs)]
+    assert counts == [10_000, 10_000]
+
+
+def test_segments_hold_all_that_is_not_zero() -> None:
+    memory = b"\0\0ab\0\0\0\0c\0\0\0\0\0d" + bytes(70_000) + b"e"
+    assert [memory[a:b] for a, b in spans(memory)] == [b"ab\0\0\0\0c", b"d", b"e"]
+    assert spans(bytes(100)) == []
+    many = (b"x" + bytes(5)) * 10_002 + b"x" + bytes(9) + b"x"
+    found = spans(many)
+    assert len(found) == 10_000
+    assert found[-1] == (len(many) - 1, len(many))
+
+
+def test_a_top_level_that_does_not_end_is_ended(author: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(initial, "SECONDS", 0.2)
+    with pytest.raises(InvalidRequest) as caught:
+        build(author("for (;;) {}\nexport default () => 1;"))
+    assert caught.value.message == "the top level still runs after 0.2 seconds"
+    monkeypatch.undo()
+    assert build(author("export default () => 1;")).size > 1_000_000
+
+
+def test_code_of_another_wasmtime_is_made_anew(tmp_path: Path) -> None:
+    code = tmp_path / "code.cwasm"
+    code.write_bytes(b"\x7fELF of something else")
+    made = initial.Initial(b"\0asm\x0d\0\x01\0", code)
+    with pytest.raises(initial.NotInitialised, match="does not export init"):
+        made.state_after("init")
+    assert code.read_bytes()[:4] == b"\x7fELF"
+    assert code.stat().st_size > 100
