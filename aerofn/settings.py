@@ -69,6 +69,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Serve the dashboard at `/`, for tokens of `admin_role`."""
     cache_dir: Path = Path("~/.cache/aerofn")
     """Private directory for compiled components."""
+    cache_mb: Annotated[int, Meta(ge=64)] = 4096
+    """Most disk space of `cache_dir`; what was not used for longest goes first, and is compiled again when needed."""
     pool_size: Positive = 10
     """Connections per exposed role for functions' queries, opened as needed."""
     function_pool_size: Positive = 8

@@ -162,6 +162,7 @@ def _egress_caps(settings: Settings) -> EgressCaps:
 def _runtime_config(settings: Settings) -> RuntimeConfig:
     return RuntimeConfig(
         cache_dir=settings.cache_dir,
+        cache_bytes=settings.cache_mb << 20,
         slice_ms=settings.slice_ms,
         worker_threads=settings.worker_threads,
         max_output_bytes=settings.max_output_mb << 20,

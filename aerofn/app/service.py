@@ -250,6 +250,7 @@ class Service:
 
     async def _tidy(self) -> None:
         while True:
+            await self.parts.runtime.tidy()
             try:
                 await self.parts.webhooks.forget(self.settings.webhook_memory_hours)
                 await self.parts.functions.sweep()

@@ -19,24 +19,13 @@ from aerofn.runtime.compiler import BUSY, Compiler
 from aerofn.runtime.config import MAX_CORE_INSTANCES, MAX_MEMORIES, MAX_TABLES, RuntimeConfig
 from aerofn.runtime.surgery import PAGES_EXPORT
 from aerofn.runtime.tier import Tier, Tiers
-from aerofn.runtime.vault import Vault
+from aerofn.runtime.vault import CodeFile, Vault
 
 _log = logging.getLogger("aerofn.runtime")
 
 
 class CannotLoad(Exception):
     """Wasmtime does not take a file of machine code."""
-
-
-class MemoryFile:
-    """A file without a place on disk; it is there as long as this is."""
-
-    def __init__(self) -> None:
-        self._descriptor = os.memfd_create("aerofn")
-        self.path = Path(f"/proc/{os.getpid()}/fd/{self._descriptor}")  # for the compiler's process too
-
-    def __del__(self) -> None:
-        os.close(self._descriptor)
 
 
 class Code:
@@ -64,27 +53,24 @@ class Component:
     """A compiled component, ready to run. Freed when the last run that holds it is over.
 
     Args:
-        file: what `path` is the path of, if that is in memory.
+        file: its machine code, kept open: it may go from the cache directory meanwhile.
     """
 
-    __slots__ = ("_codes", "_file", "_path", "anatomy", "digest", "heat", "tier")
+    __slots__ = ("_codes", "_file", "anatomy", "digest", "heat", "tier")
 
-    def __init__(
-        self, tiers: Tiers, digest: bytes, path: Path, anatomy: Anatomy, file: "MemoryFile | None" = None
-    ) -> None:
+    def __init__(self, tiers: Tiers, digest: bytes, file: CodeFile, anatomy: Anatomy) -> None:
         self.digest = digest
         self.anatomy = anatomy
         self.heat = 0  # how often its runs outlasted their first slice lately
-        self._path = path
         self._file = file
-        self.tier = tiers.first(path.stat().st_size)  # where its runs live if there is room
-        self._codes = {self.tier.name: Code(self.tier, path, anatomy)}
+        self.tier = tiers.first(file.size)  # where its runs live if there is room
+        self._codes = {self.tier.name: Code(self.tier, file.path, anatomy)}
 
     def code(self, tier: Tier) -> Code:
         """The code for `tier`, loaded when first needed: a millisecond, for only crowds need the second tier."""
         code = self._codes.get(tier.name)
         if code is None:
-            code = self._codes[tier.name] = Code(tier, self._path, self.anatomy)
+            code = self._codes[tier.name] = Code(tier, self._file.path, self.anatomy)
         return code
 
 
@@ -156,19 +142,17 @@ class Components:
         found = self._vault.find(digest)
         if found is None:
             return None
-        path, text = found
+        file, text = found
         try:
             anatomy = msgspec.json.decode(text, type=Anatomy)
         except msgspec.DecodeError as error:
             _log.warning("the label of the compiled component %s cannot be read: %s", digest.hex(), error)
             return None
-        return self._loadable(digest, path, anatomy)
+        return self._loadable(digest, file, anatomy)
 
-    def _loadable(
-        self, digest: bytes, path: Path, anatomy: Anatomy, file: "MemoryFile | None" = None
-    ) -> Component | None:
+    def _loadable(self, digest: bytes, file: CodeFile, anatomy: Anatomy) -> Component | None:
         try:
-            return Component(self._tiers, digest, path, anatomy, file)
+            return Component(self._tiers, digest, file, anatomy)
         except (CannotLoad, OSError) as error:
             _log.warning("the compiled component %s cannot be loaded: %s", digest.hex(), error)
             return None
@@ -176,35 +160,41 @@ class Components:
     async def _compiled(self, wasm: bytes, digest: bytes) -> Component | None:
         """Compile, and keep it in the cache directory, or in memory alone where that takes nothing; None as _find()."""
         try:
-            await self._compile(wasm, digest)
+            return await self._compile(wasm, digest)
         except OSError as error:
             if not hasattr(os, "memfd_create"):
                 raise HostError("A compiled component cannot be written.", detail=str(error)) from error
             _log.error("the cache directory takes nothing, so code is kept in memory: %s", error)
             return await self._compile_in_memory(wasm, digest)
-        return await asyncio.to_thread(self._find, digest)
 
     async def _compile_in_memory(self, wasm: bytes, digest: bytes) -> Component | None:
-        file = MemoryFile()
+        file = CodeFile.in_memory()
         anatomy = await self._compiler.compile(wasm, file.path)
-        return self._loadable(digest, file.path, anatomy, file)
+        return self._loadable(digest, file, anatomy)
 
-    async def _compile(self, wasm: bytes, digest: bytes) -> None:
+    async def _compile(self, wasm: bytes, digest: bytes) -> Component | None:
         async with self._vault.alone(digest, self._config.compile_timeout_s * BUSY) as waited:
-            if waited and await asyncio.to_thread(self._vault.find, digest) is not None:
-                return  # another node on this machine has compiled it meanwhile
+            if waited and (found := await asyncio.to_thread(self._find, digest)) is not None:
+                return found  # another node on this machine has compiled it meanwhile
             target = self._vault.scratch()
             try:
                 anatomy = await self._compiler.compile(wasm, target)
-                await asyncio.to_thread(self._vault.keep, digest, target, msgspec.json.encode(anatomy))
+                file = await asyncio.to_thread(self._vault.keep, digest, target, msgspec.json.encode(anatomy))
             finally:
                 with contextlib.suppress(OSError):
                     target.unlink()
+        await asyncio.to_thread(self._vault.trim, self._config.cache_bytes)
+        return await asyncio.to_thread(self._loadable, digest, file, anatomy)
 
     def _keep(self, component: Component) -> None:
         self._loaded[component.digest] = component
         while len(self._loaded) > self._config.max_loaded:
             self._loaded.popitem(last=False)
+
+    def tidy(self) -> None:
+        """Mark what is loaded as used, and trim the cache directory; in a thread."""
+        self._vault.used(list(self._loaded))
+        self._vault.trim(self._config.cache_bytes)
 
     def close(self) -> None:
         """Forget all that is loaded; each is freed when its last run is over."""

@@ -19,6 +19,7 @@ class RuntimeConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         cache_dir: where compiled components are kept; made with mode 0700, for this service alone.
+        cache_bytes: the most that its files may have together; what was not used for longest goes first.
         slice_ms: how long a guest may hold a thread before it must give way (milliseconds).
         worker_threads: threads that run guests whose first slice was not enough.
         max_output_bytes: the largest result a function may return.
@@ -31,6 +32,7 @@ class RuntimeConfig(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     cache_dir: Path
+    cache_bytes: int = 4 << 30
     slice_ms: int = 5
     worker_threads: int = 2
     max_output_bytes: int = 6 << 20

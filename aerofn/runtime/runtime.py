@@ -114,13 +114,17 @@ class Runtime:
             )
         except CannotLoad as error:
             tier.give_back()
-            _log.error("a compiled component has gone from the cache directory: %s", error)
+            _log.error("a compiled component cannot be loaded once more: %s", error)
             return _refused(event, "AeroFn failed to start the function.")
         self.running += 1
         try:
             return await invocation.run()
         finally:
             self.running -= 1
+
+    async def tidy(self) -> None:
+        """Say in the cache directory what is in use, and keep it within its bound: now and then, while it runs."""
+        await asyncio.to_thread(self._components.tidy)
 
     async def close(self) -> None:
         """Stop the threads and forget all components. Runs must be over. Idempotent."""
