@@ -17,18 +17,18 @@ _MOST = 512
 class _Glance:
     """One question: its answer, or the asking of it; good until `until` on the loop's clock once there is one."""
 
-    def __init__(self, asking: Awaitable[Any]) -> None:
+    def __init__(self, ask: Callable[[], Awaitable[Any]]) -> None:
         self.until = float("inf")
-        self.task = asyncio.ensure_future(self._timed(asking))
+        self.task = asyncio.ensure_future(self._timed(ask))
         self.task.add_done_callback(
             lambda task: task.cancelled() or task.exception()
         )  # told to who waits, if anybody
 
-    async def _timed(self, asking: Awaitable[Any]) -> Any:
+    async def _timed(self, ask: Callable[[], Awaitable[Any]]) -> Any:
         clock = asyncio.get_running_loop().time
         began = clock()
         try:
-            return await asking
+            return await ask()
         except BaseException:
             self.until = 0.0  # who waits is told; who comes next asks again
             raise
@@ -53,7 +53,7 @@ class Glances:
         if kept is None or kept.until <= asyncio.get_running_loop().time():
             self._kept.pop(question, None)
             self._make_room()
-            kept = self._kept[question] = _Glance(ask())
+            kept = self._kept[question] = _Glance(ask)
         # Shielded: it is not only this one's answer.
         return cast(T, await asyncio.shield(kept.task))
 
