@@ -85,6 +85,7 @@ class Parts:
         self.triggers = Triggers(database)
         self.webhooks = Webhooks(database, lambda: self.functions.revision)
         self.records = Records(database)
+        self.figures = Figures(database)
         self.invocations = Invocations(database, settings.retention_hours)
         self.results = Results(database, settings.result_hours * 3600.0)
         self.egress = Egress(Addresses(settings.egress_allow), _egress_caps(settings))

@@ -261,8 +261,9 @@ class Service:
     async def _count_events(self) -> None:
         while True:
             with contextlib.suppress(DatabaseUnavailable):
-                for state, number in (await self.parts.events.waiting())._asdict().items():
-                    self.metrics.events(state, number)
+                waiting = await self.parts.figures.waiting()
+                for state in ("pending", "running", "dead"):
+                    self.metrics.events(state, getattr(waiting, state))
             await asyncio.sleep(15)
 
     def _record(self, record: Record) -> None:

@@ -16,14 +16,6 @@ from aerofn.tracing import parent_of
 _Q = sql.queries("events")
 
 
-class Waiting(NamedTuple):
-    """How many events are in which state."""
-
-    pending: int
-    running: int
-    dead: int
-
-
 class Lease(NamedTuple):
     """An event's id and the fencing token its settlement must present."""
 
@@ -83,11 +75,6 @@ class Events:
         """Seconds until the next pending event is due, if one waits for its time."""
         value: float | None = await self._database.fetchval(_Q.next_due)
         return value
-
-    async def waiting(self) -> Waiting:
-        """Counts by state."""
-        row = await self._database.fetchrow(_Q.waiting)
-        return Waiting(**row)
 
 
 def _columns(leases: Sequence[Lease]) -> tuple[list[int], list[int]]:

@@ -267,8 +267,8 @@ BEGIN
     GRANT USAGE ON SEQUENCE aerofn_internal.lease_tokens TO %1$I;
     GRANT EXECUTE ON FUNCTION aerofn_internal.lease, aerofn_internal.lease_free, aerofn_internal.leased,
       aerofn_internal.new_token, aerofn_internal.lease_held(int, int, float8),
-      aerofn_internal.lease_ordered(int, int, int, interval), aerofn_internal.lease_capped(int, int, int, interval)
-      TO %1$I;
+      aerofn_internal.lease_ordered(int, int, int, interval), aerofn_internal.lease_capped(int, int, int, interval),
+      aerofn_internal.count_events(aerofn_internal.event_state, int) TO %1$I;
     GRANT EXECUTE ON FUNCTION aerofn_internal.compiled(int, jsonb), aerofn_internal.keep_partitions(interval),
       aerofn_internal.clock(), aerofn_internal.decide_ticks(jsonb), aerofn_internal.receive(int, text, json, text, text),
       aerofn_internal.forget_deliveries(interval), aerofn_internal.sweep_components(interval) TO %1$I;

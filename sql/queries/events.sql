@@ -78,11 +78,6 @@ SELECT extract(epoch FROM (
   SELECT e.run_at FROM aerofn_internal.events e
   WHERE e.state = 'pending' AND e.run_at > e.created_at AND e.run_at > now() ORDER BY e.run_at LIMIT 1) - now())::float8
 
--- name: waiting
-SELECT count(*) FILTER (WHERE state = 'pending') AS pending, count(*) FILTER (WHERE state = 'running') AS running,
-       count(*) FILTER (WHERE state = 'dead') AS dead
-FROM aerofn_internal.events
-
 -- name: crowded
 -- Whether writers wait for each other because of NOTIFY: its lock, on no database in particular, is held from a
 -- commit's beginning to its end.

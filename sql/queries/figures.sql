@@ -19,8 +19,6 @@ SELECT least(59, 59 - floor(date_part('epoch', now() - m.minute) / 60))::int AS 
 FROM aerofn_internal.invocation_minutes m WHERE m.minute > now() - interval '1 hour' GROUP BY 1
 
 -- name: waiting
--- $1 where to stop counting
-SELECT (SELECT count(*) FROM (SELECT FROM aerofn_internal.events e WHERE e.state = 'pending' LIMIT $1::bigint) e) AS pending,
-       (SELECT count(*) FROM (SELECT FROM aerofn_internal.events e WHERE e.state = 'running' LIMIT $1::bigint) e) AS running,
-       (SELECT count(*) FROM (SELECT FROM aerofn_internal.events e WHERE e.state = 'dead' LIMIT $1::bigint) e) AS dead,
-       (SELECT count(*) FROM aerofn_internal.live_nodes()) AS nodes
+-- $1 how many are counted one by one
+SELECT aerofn_internal.count_events('pending', $1) AS pending, aerofn_internal.count_events('running', $1) AS running,
+       aerofn_internal.count_events('dead', $1) AS dead, (SELECT count(*) FROM aerofn_internal.live_nodes()) AS nodes

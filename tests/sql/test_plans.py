@@ -113,3 +113,19 @@ async def test_neither_does_it_where_events_are_held_back(node):
     await node.conn.execute(FILL, WAITING // 2, True)
     pages = await node.round()
     assert {name: n for name, n in pages.items() if n > FEW_PAGES} == {}
+
+
+async def test_what_waits_is_counted_up_to_a_bound_and_estimated_beyond(node):
+    conn = node.conn
+    await conn.execute(FILL, WAITING // 2, False)
+    await conn.execute("UPDATE aerofn_internal.events SET state = 'dead' WHERE id % 100 = 0")
+    await conn.execute("ANALYZE aerofn_internal.events")
+    waiting = sql.queries("figures").waiting
+    exact = await conn.fetchrow(waiting, 1 << 20)
+    assert exact["pending"] + exact["dead"] == WAITING
+    about = await conn.fetchrow(waiting, 1000)
+    assert about["pending"] == pytest.approx(exact["pending"], rel=0.1)
+    assert (about["running"], about["dead"]) == (0, exact["dead"])
+    await conn.execute(f"PREPARE waiting AS {waiting}")
+    assert await node.pages("EXECUTE waiting(1000)") < 3000  # and not 40,000 entries of an index
+    assert await node.pages("SELECT aerofn_internal.count_events('running', 1000)") < FEW_PAGES

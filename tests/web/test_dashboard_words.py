@@ -93,3 +93,11 @@ def test_charts_of_an_empty_and_of_a_full_hour() -> None:
     assert (last.ago, last.top, last.height, last.failed) == (0, 0, 100, 100)
     assert chart.recent(full.invocations) == 56
     assert chart.recent([0] * 59 + [3]) == 3
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [(0, "0"), (9_999, "9,999"), (10_000, "10,000"), (10_049, "≈ 10,000"), (1_234_567, "≈ 1,200,000")],
+)
+def test_a_count_that_is_an_estimate_says_so(given: int, said: str) -> None:
+    assert words.about(given) == said

@@ -24,8 +24,9 @@ _templates = jinja2.Environment(
     lstrip_blocks=True,
 )
 _templates.filters.update(
-    when=words.when, duration=words.duration, number=words.number, rate=words.rate, memory=words.memory,
-    size=words.size, json=words.json_text, text=words.text, spark=chart.spark, bars=chart.bars, recent=chart.recent,
+    when=words.when, duration=words.duration, number=words.number, about=words.about, rate=words.rate,
+    memory=words.memory, size=words.size, json=words.json_text, text=words.text,
+    spark=chart.spark, bars=chart.bars, recent=chart.recent,
 )  # fmt: skip
 _templates.globals.update(percent=words.percent)
 

@@ -9,6 +9,8 @@ from typing import Any
 import msgspec
 from markupsafe import Markup
 
+from aerofn.db.figures import COUNTED
+
 LONGEST = 64 * 1024
 """Characters of one text on a page."""
 
@@ -74,6 +76,11 @@ def duration(ms: float | None) -> str:
 def number(value: float | None) -> str:
     """A count with its thousands apart."""
     return "–" if value is None else f"{value:,.0f}"
+
+
+def about(value: int) -> str:
+    """A count that beyond COUNTED is an estimate, and then has two digits that mean something."""
+    return number(value) if value <= COUNTED else f"≈ {number(round(value, 2 - len(str(value))))}"
 
 
 def rate(per_minute: float) -> str:
