@@ -31,6 +31,7 @@ from prometheus_client.registry import Collector
 
 from aerofn import __version__
 from aerofn.model import Record
+from aerofn.unseen import named
 
 MIB = 1024 * 1024
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, which nobody reads
@@ -70,8 +71,17 @@ def configure_logging(level: str = "info", stream: TextIO | None = None) -> None
 def _rendering(for_people: bool) -> list[structlog.typing.Processor]:
     # Tracebacks without the values of local variables (structlog's default): those hold tokens and payloads.
     if for_people:
-        return [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+        return [
+            structlog.processors.format_exc_info,
+            _seen,
+            structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+        ]
     return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_json)]
+
+
+def _seen(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """What an error quotes of a user's text does nothing to the terminal."""
+    return {key: named(value) if isinstance(value, str) else value for key, value in event.items()}
 
 
 def _json(value: Any, **_: Any) -> str:

@@ -9,6 +9,7 @@ from aerofn.db import doctor as database
 from aerofn.db import logins, pool
 from aerofn.db.doctor import Finding
 from aerofn.settings import Settings
+from aerofn.unseen import escaped, named
 
 
 def doctor(settings: Settings, out: TextIO, *, json: bool = False) -> int:
@@ -19,9 +20,10 @@ def doctor(settings: Settings, out: TextIO, *, json: bool = False) -> int:
     """
     findings = asyncio.run(_diagnose(settings))
     if json:
-        out.write(msgspec.json.encode([finding._asdict() for finding in findings]).decode() + "\n")
+        document = msgspec.json.encode([finding._asdict() for finding in findings]).decode()
+        out.write(escaped(document) + "\n")
     else:
-        out.write(_told(findings))
+        out.write(named(_told(findings)))
     return 1 if any(finding.severity == "error" for finding in findings) else 0
 
 

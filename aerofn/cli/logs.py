@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-import msgspec
 from rich.text import Text
 
 from aerofn import sql
-from aerofn.cli.output import BAD, QUIET, WAITING, cell, console
+from aerofn.cli.output import BAD, QUIET, WAITING, cell, console, print_json
 from aerofn.cli.tokens import seconds
 from aerofn.cli.where import Http, Row, Where, path
 from aerofn.errors import AeroFnError, SettingsError
@@ -115,7 +114,7 @@ def _print(rows: Sequence[Row], *, as_json: bool) -> None:
     out = console()
     for row in rows:
         if as_json:
-            sys.stdout.write(msgspec.json.encode(row, enc_hook=str).decode() + "\n")
+            print_json(row, indent=-1)
             continue
         out.print(_headline(row), soft_wrap=True)
         for line in row["logs"]:

@@ -1,16 +1,18 @@
 """What the command line says: tables for people, JSON for programs, errors as message, detail and hint."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import msgspec
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
 from aerofn.errors import AeroFnError, SettingsError
+from aerofn.unseen import escaped, named
 
 OK, FAILED, USAGE = 0, 1, 2
 GOOD, BAD, WAITING, QUIET = "green", "red", "yellow", "bright_black"
@@ -25,11 +27,19 @@ _NUMBERS = (int, float, type(None))  # and not bool
 Row = Mapping[str, Any]
 
 
+class _Console(Console):
+    """Whatever is printed on it: a function's name, log or error moves no cursor and colours nothing."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=named(segment.text))
+
+
 def console(*, stderr: bool = False) -> Console:
     """For one of the standard streams: colours at a terminal only, values never taken for markup."""
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else _WIDTH_OF_FILES
-    return Console(stderr=stderr, highlight=False, markup=False, emoji=False, width=width)
+    return _Console(stderr=stderr, highlight=False, markup=False, emoji=False, width=width)
 
 
 def exit_code(error: AeroFnError) -> int:
@@ -47,10 +57,10 @@ def print_error(error: AeroFnError, out: Console | None = None) -> None:
         out.print(Text.assemble(("  hint: ", WAITING), error.hint), soft_wrap=True)
 
 
-def print_json(value: Any) -> None:
-    """One JSON document on standard output."""
+def print_json(value: Any, *, indent: int = 2) -> None:
+    """One JSON document on standard output; on one line with `indent` -1."""
     encoded = msgspec.json.encode(value, enc_hook=str)
-    sys.stdout.write(msgspec.json.format(encoded, indent=2).decode() + "\n")
+    sys.stdout.write(escaped(msgspec.json.format(encoded, indent=indent).decode()) + "\n")
 
 
 def print_rows(rows: Sequence[Row], columns: Mapping[str, str], *, as_json: bool, nothing: str) -> None:

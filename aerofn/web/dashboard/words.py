@@ -1,8 +1,6 @@
 """Values as people read them. Whatever users wrote stays text that shows all it has, and no more than a screen's."""
 
 import contextlib
-import re
-import unicodedata
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,17 +8,12 @@ import msgspec
 from markupsafe import Markup
 
 from aerofn.db.figures import COUNTED
+from aerofn.unseen import named
 
 LONGEST = 64 * 1024
 """Characters of one text on a page."""
 
 _STEPS = ((60, 1, "s"), (3600, 60, "min"), (86_400 * 2, 3600, "h"), (float("inf"), 86_400, "days"))
-# Controls, and what turns the direction of text around or has no width: a name could show as another. Not the two
-# joiners, of which emoji and some scripts are made.
-_UNSEEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff"
-    "\ufff9-\ufffb\U000e0000-\U000e007f]"
-)
 
 
 def visible(value: Any) -> Any:
@@ -29,17 +22,8 @@ def visible(value: Any) -> Any:
         return "–"
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
-    cut = value[:LONGEST].replace("\r\n", "\n")
-    if not cut.isprintable():
-        cut = _UNSEEN.sub(_named, cut)
+    cut = named(value[:LONGEST].replace("\r\n", "\n"))
     return f"{cut}… (the rest is not shown)" if len(value) > LONGEST else cut
-
-
-def _named(found: re.Match[str]) -> str:
-    character = found[0]
-    if ord(character) < 32:
-        return chr(0x2400 + ord(character))
-    return f"⟨{unicodedata.name(character, f'U+{ord(character):04X}')}⟩"
 
 
 def when(at: datetime, now: datetime | None = None) -> Markup:
