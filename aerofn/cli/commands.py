@@ -27,6 +27,7 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"max_content_width": 120},
 )
 app.add_typer(project_commands.group)
 app.add_typer(secrets, name="secrets")
@@ -93,7 +94,10 @@ def uninstall(
     dry_run: Annotated[bool, Option(help="tell what would go, change nothing")] = False,
     yes: Annotated[bool, Option(help="do not ask")] = False,
 ) -> None:
-    """Take AeroFn out of the database, with all functions, events and records, and give back every grant."""
+    """Take AeroFn out of the database.
+
+    All functions, events and records go, and every grant is given back.
+    """
     from aerofn.cli import installing  # noqa: PLC0415
 
     if not dry_run and not yes:
@@ -125,8 +129,8 @@ def deploy(  # noqa: PLR0917  typer's options are the parameters
     url: Url = None,
     token: Token = None,
     database_url: DatabaseUrl = None,
-    timeout_ms: Annotated[int | None, Option(show_default=False)] = None,
-    memory_mb: Annotated[int | None, Option(show_default=False)] = None,
+    timeout_ms: Annotated[int | None, Option(help="else AEROFN_TIMEOUT_MS", show_default=False)] = None,
+    memory_mb: Annotated[int | None, Option(help="else AEROFN_MEMORY_MB", show_default=False)] = None,
     max_concurrency: Annotated[
         int | None, Option(help="events of it that run at once, on all nodes", show_default=False)
     ] = None,

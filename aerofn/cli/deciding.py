@@ -29,8 +29,9 @@ async def show(where: Where, event: int, *, as_json: bool) -> None:
         print_json(row)
         return
     out, table = console(), plain_table()
-    table.add_column("")
-    table.add_column("")
+    table.show_header = False
+    table.add_column(style=QUIET)
+    table.add_column()
     for key in _ABOUT:
         if row[key] is not None:
             table.add_row(key.replace("_", " "), cell(row[key]))

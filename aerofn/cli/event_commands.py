@@ -52,7 +52,10 @@ def event(
     database_url: DatabaseUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show an event: what it brings its function, and the errors of all its attempts."""
+    """Show an event.
+
+    With what it brings its function, and the errors of all its attempts.
+    """
     from aerofn.cli import deciding  # noqa: PLC0415
     from aerofn.cli.where import Where  # noqa: PLC0415
 
@@ -67,7 +70,10 @@ def replay(
     token: Token = None,
     database_url: DatabaseUrl = None,
 ) -> None:
-    """Run a dead or cancelled event again, or all dead ones of a trigger."""
+    """Run a dead event again, or all of a trigger.
+
+    A cancelled one, too, by its id.
+    """
     from aerofn.cli import deciding  # noqa: PLC0415
     from aerofn.cli.where import Where  # noqa: PLC0415
 
@@ -101,7 +107,10 @@ def backfill(
     chunk: Annotated[int, Option(min=1, max=100_000, help="rows of one transaction")] = 1000,
     database_url: DatabaseUrl = None,
 ) -> None:
-    """Make events for the rows a trigger's table has already. Broken off, it goes on where it was."""
+    """Make events for rows that are there already.
+
+    Broken off, it goes on where it was.
+    """
     from aerofn.cli import deciding  # noqa: PLC0415
 
     number = asyncio.run(deciding.backfill(database_url, trigger, where, chunk))

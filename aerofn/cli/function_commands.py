@@ -8,7 +8,7 @@ from typer import Argument
 
 from aerofn.cli.options import AsJson, Asked, DatabaseUrl, Given, Token, Url
 
-group = typer.Typer(help="List the functions, or their versions; change which version runs.")
+group = typer.Typer(help="List the functions, or change which version runs.")
 Name = Annotated[str, Argument(help="the function")]
 Version = Annotated[int, Argument(min=1, max=(1 << 31) - 1, help="its number")]
 
@@ -48,7 +48,10 @@ def versions(
 def activate(
     name: Name, version: Version, url: Url = None, token: Token = None, database_url: DatabaseUrl = None
 ) -> None:
-    """Let another version run, on every node within a second: rollback."""
+    """Let another version run: rollback.
+
+    Every node runs it within a second.
+    """
     http = ("POST", ("functions", name, "activate"), {"version": version})
     said = f"{name} version {version} runs"
     _change("activate", (database_url, url, token), http, name, version, done=said)
@@ -66,7 +69,10 @@ def drop_version(
 
 @group.command()
 def drop(name: Name, url: Url = None, token: Token = None, database_url: DatabaseUrl = None) -> None:
-    """Remove a function with all its versions; refused while triggers or events need it."""
+    """Remove a function with all its versions.
+
+    Refused while triggers or events need it.
+    """
     http = ("DELETE", ("functions", name), None)
     _change("drop", (database_url, url, token), http, name, done=f"{name} is gone")
 

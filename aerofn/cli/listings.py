@@ -32,7 +32,13 @@ _INVOCATIONS = {
 async def functions(where: Where, *, as_json: bool) -> None:
     """Every function, with the state of its newest version."""
     rows = await where.rows(Http("GET", path("functions")), sql.queries("functions").all)
-    print_rows(rows, _FUNCTIONS, as_json=as_json, nothing="there are no functions yet")
+    print_rows(
+        rows,
+        _FUNCTIONS,
+        spare=("run_as", "updated_at", "roles", "newest_version"),
+        as_json=as_json,
+        nothing="there are no functions yet",
+    )
 
 
 async def versions(where: Where, function: str, *, as_json: bool) -> None:
@@ -48,14 +54,16 @@ async def versions(where: Where, function: str, *, as_json: bool) -> None:
     if not rows:
         raise NotFound(f"there is no function {function!r}", hint="aerofn functions lists them")
     shown = rows if as_json else [row | {"digest": row["digest"][:12]} for row in rows]
-    print_rows(shown, _VERSIONS, as_json=as_json, nothing="")
+    print_rows(shown, _VERSIONS, spare=("digest", "author", "size"), as_json=as_json, nothing="")
 
 
 async def triggers(where: Where, *, as_json: bool) -> None:
     """Every trigger."""
     rows = await where.rows(Http("GET", path("triggers")), sql.queries("triggers").all)
     shown = rows if as_json else [row | {"on": _source(row)} for row in rows]
-    print_rows(shown, _TRIGGERS, as_json=as_json, nothing="there are no triggers yet")
+    print_rows(
+        shown, _TRIGGERS, spare=("run_as", "next_at"), as_json=as_json, nothing="there are no triggers yet"
+    )
 
 
 async def events(
@@ -74,7 +82,13 @@ async def events(
         Http("GET", path("events"), query), statement, state, function, trigger, None, limit
     )
     shown = rows if as_json else [row | _event(row) for row in rows]
-    print_rows(shown, _EVENTS, as_json=as_json, nothing="no such events; those that are done are removed")
+    print_rows(
+        shown,
+        _EVENTS,
+        spare=("role", "run_at", "by"),
+        as_json=as_json,
+        nothing="no such events; those that are done are removed",
+    )
 
 
 async def invocations(
@@ -85,7 +99,13 @@ async def invocations(
     statement = sql.queries("records").newest
     http = Http("GET", path("invocations"), query)
     rows = await where.rows(http, statement, function, status, None, None, None, as_json, limit)
-    print_rows(rows, _INVOCATIONS, as_json=as_json, nothing="no such invocations")
+    print_rows(
+        rows,
+        _INVOCATIONS,
+        spare=("queries", "role", "memory_peak_mb", "trigger", "version"),
+        as_json=as_json,
+        nothing="no such invocations",
+    )
 
 
 def _source(row: dict[str, Any]) -> str:

@@ -1,12 +1,12 @@
 """What the command line says: tables for people, JSON for programs, errors as message, detail and hint."""
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import msgspec
-from rich.console import Console, ConsoleOptions, RenderableType
+from rich.console import Console, ConsoleOptions, JustifyMethod, RenderableType
 from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
@@ -23,6 +23,8 @@ STYLES = {
 _WIDTH_OF_FILES = 160  # a table in a pipe or a file is not cut at a terminal's 80 columns
 
 _NUMBERS = (int, float, type(None))  # and not bool
+_TEXTS = frozenset({"error", "reason", "on", "roles"})  # rather than names
+_GAP, _NAME, _TEXT = 2, 28, 24
 
 Row = Mapping[str, Any]
 
@@ -63,26 +65,59 @@ def print_json(value: Any, *, indent: int = 2) -> None:
     sys.stdout.write(escaped(msgspec.json.format(encoded, indent=indent).decode()) + "\n")
 
 
-def print_rows(rows: Sequence[Row], columns: Mapping[str, str], *, as_json: bool, nothing: str) -> None:
-    """Rows as a table of `columns` (key → heading), or all their fields as JSON."""
+def print_rows(
+    rows: Sequence[Row], columns: Mapping[str, str], *, spare: Sequence[str] = (), as_json: bool, nothing: str
+) -> None:
+    """Rows as a table of `columns` (key → heading), or all their fields as JSON.
+
+    A column without any value is left out; where the terminal is narrow, those of `spare` are too, the first one first.
+    """
     if as_json:
         print_json([dict(row) for row in rows])
         return
     if not rows:
         console(stderr=True).print(nothing, style=QUIET)
         return
-    out = plain_table()
-    for key, heading in columns.items():
+    out, table = console(), plain_table()
+    texts = {key: [_short(row.get(key)) for row in rows] for key in columns if any(map(_has(key), rows))}
+    least = {key: _least(key, columns[key], cells) for key, cells in texts.items()}
+    for key in spare:
+        if not _fits(least, out):
+            least.pop(key, None)
+    fits = _fits(least, out)
+    for key, width in least.items():
         number = all(type(row.get(key)) in _NUMBERS for row in rows)
-        out.add_column(heading, justify="right" if number else "left", no_wrap=number)
-    for row in rows:
-        out.add_row(*(cell(row.get(key)) for key in columns))
-    console().print(out)
+        side: JustifyMethod = "right" if number else "left"
+        table.add_column(columns[key], justify=side, overflow="fold", min_width=width if fits else None)
+    for cells in zip(*(texts[key] for key in least), strict=True):
+        table.add_row(*cells)
+    out.print(table)
+
+
+def _has(key: str) -> Callable[[Row], bool]:
+    return lambda row: row.get(key) is not None
+
+
+def _fits(least: Mapping[str, int], out: Console) -> bool:
+    return sum(least.values()) + _GAP * len(least) <= out.width
+
+
+def _least(key: str, heading: str, cells: Sequence[Text]) -> int:
+    """What a column's width must be: longer names and texts go on in the next line."""
+    width = max(len(heading), *(cell.cell_len for cell in cells))
+    return min(width, _TEXT if key in _TEXTS else _NAME)
+
+
+def _short(value: Any) -> Text:
+    """A cell of a table: of today's times only the time."""
+    if isinstance(value, datetime) and value.astimezone().date() == datetime.now().astimezone().date():
+        return Text(f"{value.astimezone():%H:%M:%S}")
+    return cell(value)
 
 
 def plain_table() -> Table:
     """A table without lines: headings, then rows."""
-    return Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style=QUIET)
+    return Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style=QUIET)
 
 
 def cell(value: Any) -> Text:

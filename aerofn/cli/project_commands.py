@@ -34,7 +34,10 @@ def init(
     folder: Annotated[Path, Argument(help="made if missing")] = Path(),
     lang: Annotated[Language, Option(help="of the function")] = Language.JS,
 ) -> None:
-    """Begin a project: a function, its trigger in aerofn.toml, its table, a test."""
+    """Begin a project.
+
+    It has a function, its trigger in aerofn.toml, its table, and a test.
+    """
     from aerofn.cli import init as starting  # noqa: PLC0415
 
     starting.run(folder, starting.Language(lang))
@@ -45,9 +48,10 @@ def test(
     where: Annotated[Path, Argument(help="a folder or a file of cases")] = Path(),
     database_url: DatabaseUrl = None,
 ) -> None:
-    """Run the test cases (*.test.toml), each in a transaction that is rolled back. No service is needed.
+    """Run a project's test cases.
 
-    On the database of --database-url or DATABASE_URL, else on an embedded PostgreSQL with the tables of db/*.sql.
+    They are in *.test.toml. Each is run in a transaction that is rolled back, without a service: on the database of
+    --database-url or DATABASE_URL, else on an embedded PostgreSQL with the tables of db/*.sql.
     """
     from aerofn.cli import testing  # noqa: PLC0415
 
@@ -63,7 +67,10 @@ def build(
     minify: Annotated[bool, Option(help="a smaller component (JavaScript)")] = False,
     engine: Annotated[Engine, Option(help="that runs the JavaScript")] = Engine.QUICKJS,
 ) -> None:
-    """Build a function's component from its source; check one of another toolchain, or wrap a core module."""
+    """Build a function's component from its source.
+
+    A component of another toolchain is checked, a core module is made a component.
+    """
     from aerofn.cli import building  # noqa: PLC0415
 
     building.run(source, output, minify=minify, engine=engine)
@@ -80,7 +87,10 @@ def dev(
     ] = None,
     fresh: Annotated[bool, Option(help="begin with an empty database")] = False,
 ) -> None:
-    """Work on a project: everything is built and applied at every save, and what runs is shown."""
+    """Work on a project.
+
+    At every save it is built and applied, and what runs is shown.
+    """
     from aerofn.cli.dev import run  # noqa: PLC0415
 
     run(project, database_url, port, fresh=fresh)
@@ -98,7 +108,10 @@ def apply(  # noqa: PLR0917  typer's options are the parameters
     database_url: DatabaseUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make the database as aerofn.toml declares: functions and their triggers, all in one transaction."""
+    """Make the database as aerofn.toml declares.
+
+    Functions and their triggers, all in one transaction.
+    """
     from aerofn.cli.apply import command  # noqa: PLC0415
 
     wish = command.Wish(
@@ -116,9 +129,10 @@ def rehearse(
     database_url: DatabaseUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run past events with another version, in transactions that are rolled back, and compare.
+    """Try past events with another version, and compare.
 
-    Exit code 1 when it does otherwise than the active version. Outgoing HTTP is refused.
+    Both versions run in transactions that are rolled back. Outgoing HTTP is refused. Exit code 1 when the other version
+    does otherwise than the active one.
     """
     from aerofn.cli.rehearse import command  # noqa: PLC0415
 

@@ -12,7 +12,10 @@ from aerofn.model import Status
 group = typer.Typer()
 Function = Annotated[str | None, Option(help="only of this one", show_default=False)]
 WithStatus = Annotated[
-    Status | None, Option(help="only with this outcome; failed: all but success", show_default=False)
+    Status | None,
+    Option(
+        metavar="outcome", help="only with this one: success, failed, or how it failed", show_default=False
+    ),
 ]
 
 
@@ -48,7 +51,10 @@ def logs(  # noqa: PLR0917  typer's options are the parameters
     database_url: DatabaseUrl = None,
     as_json: Annotated[bool, Option("--json", help="one JSON object a line")] = False,
 ) -> None:
-    """Print what functions logged and how they ended, the newest at the end."""
+    """Print what functions logged and how they ended.
+
+    The newest is at the end.
+    """
     from aerofn.cli import logs as work  # noqa: PLC0415
     from aerofn.cli.where import Where  # noqa: PLC0415
 

@@ -1,5 +1,6 @@
 """The command line's HTTP calls to a service."""
 
+import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -10,6 +11,9 @@ import msgspec
 from aerofn.errors import AeroFnError, InvalidToken, NotAllowed, NotFound, ServiceUnavailable
 
 _LONGEST_S = 960.0  # past the longest time limit of an invocation
+_ADMIN_HINT = (
+    "give one of the admin role with --token or AEROFN_TOKEN; to try: aerofn token --role service_role"
+)
 _json = msgspec.json.Decoder()
 _PASSING = frozenset({429, 502, 503, 504})
 _KINDS: dict[int, type[AeroFnError]] = {401: InvalidToken, 403: NotAllowed, 404: NotFound}
@@ -76,9 +80,15 @@ class Service(NamedTuple):
         except (aiohttp.ClientError, TimeoutError) as error:
             raise ServiceUnavailable(
                 f"no service answers at {self.url}",
-                detail=str(error) or type(error).__name__,
+                detail=_why(error),
                 hint="start one with aerofn serve, or say where it is with --url or AEROFN_URL",
             ) from error
+
+
+def _why(error: Exception) -> str:
+    """What the system says, where aiohttp has more words for it."""
+    number = getattr(getattr(error, "os_error", None), "errno", None)
+    return os.strerror(number) if isinstance(number, int) else str(error) or type(error).__name__
 
 
 def _answer(status: int, body: bytes) -> Any:
@@ -93,6 +103,6 @@ def _answer(status: int, body: bytes) -> Any:
     raise kind(
         str(fields.get("message", f"the service answered {status}")),
         detail=fields.get("detail") if fields else str(value),
-        hint=fields.get("hint"),
+        hint=_ADMIN_HINT if status == 401 else fields.get("hint"),
         code=fields.get("code"),
     )

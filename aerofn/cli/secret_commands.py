@@ -52,7 +52,10 @@ def remove(name: Name, url: Url = None, token: Token = None, database_url: Datab
 
 @secrets.command()
 def seal(name: Name, database_url: DatabaseUrl = None) -> None:
-    """Print what standard input holds, sealed: for aerofn.set_secret(name, sealed => …) in a script."""
+    """Print what standard input holds, sealed.
+
+    For aerofn.set_secret(name, sealed => …) in a script.
+    """
     from aerofn.cli import secrets as work  # noqa: PLC0415
 
     print(asyncio.run(work.seal(database_url, name, work.read_value(name))))

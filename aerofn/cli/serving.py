@@ -9,7 +9,7 @@ import structlog
 import uvloop
 
 from aerofn import app
-from aerofn.cli.output import console
+from aerofn.cli.output import QUIET, console
 from aerofn.db import migrate as migration
 from aerofn.db import pool
 from aerofn.observe import configure_logging
@@ -52,7 +52,10 @@ async def _migrate(settings: Settings, dry_run: bool) -> None:
     connection = await pool.connect(settings)
     try:
         if dry_run:
-            sys.stdout.write(await migration.dry_run(connection, settings))
+            script = await migration.dry_run(connection, settings)
+            sys.stdout.write(script)
+            if not script:
+                console(stderr=True).print("nothing to do", style=QUIET)
             return
         report = await migration.migrate(connection, settings)
     finally:

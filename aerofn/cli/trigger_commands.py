@@ -10,7 +10,7 @@ from typer import Argument, Option
 
 from aerofn.cli.options import AsJson, Asked, DatabaseUrl, Given, Token, Url
 
-group = typer.Typer(help="List the triggers; make schedules and webhooks; enable, disable and drop.")
+group = typer.Typer(help="List the triggers, or make, pause and drop them.")
 Name = Annotated[str, Argument(help="the trigger")]
 Function = Annotated[str, Argument(help="the function it starts")]
 NewName = Annotated[str | None, Option(help="of the trigger; else after the function", show_default=False)]
@@ -126,7 +126,10 @@ def next_times(
 
 @group.command()
 def enable(name: Name, url: Url = None, token: Token = None, database_url: DatabaseUrl = None) -> None:
-    """Resume a trigger; what a schedule would have run meanwhile is not made up for."""
+    """Resume a trigger.
+
+    What a schedule would have run meanwhile is not made up for.
+    """
     http = ("POST", ("triggers", name, "enable"), None)
     _change("enable", (database_url, url, token), http, name, done=f"{name} is enabled")
 
