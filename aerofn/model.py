@@ -137,8 +137,8 @@ class Parent(msgspec.Struct, frozen=True):
 class Event(msgspec.Struct, frozen=True):
     """A leased event: what to run, as whom, and the fencing `token` that settling must present.
 
-    `payload` is the event's JSON object as the guest receives it, as text made by PostgreSQL; `batch_size`: events
-    that its trigger's function is given at once; `parent`: what caused it, if that is traced; `held`:
+    `payload` is the event's JSON object as the guest receives it; `batch_size`: events that its trigger's function
+    is given at once; `parent`: what caused it, if that is traced; `held`:
     others may wait for its end (order, caps); `due`: since when it could have run (`time.perf_counter`), unless held.
     """
 

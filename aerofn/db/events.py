@@ -10,6 +10,7 @@ from aerofn import sql
 from aerofn.db.database import Database
 from aerofn.db.horizon import Found, Horizon
 from aerofn.db.jsonb import jsonb
+from aerofn.db.payloads import payload_of
 from aerofn.model import Caller, Event
 from aerofn.tracing import parent_of
 
@@ -32,11 +33,18 @@ class Events:
 
     async def lease(self, node: int, most: int, seconds: float) -> list[Event]:
         """Take up to `most` due events for `node`, for `seconds` at the longest."""
+        while True:
+            rows = await self._look(node, most, seconds)
+            leased = [_event(row) for row in rows if row["token"] is not None]
+            if leased or not rows:  # else all of them are of functions with a cap, and held back by now
+                return leased
+
+    async def _look(self, node: int, most: int, seconds: float) -> list[Any]:
         started = time.monotonic()
         rows = await self._database.fetch_at_once(_Q.lease, node, most, seconds, *self._horizon.place())
         found = [Found(row["due"], row["id"], row["priority"]) for row in rows]
         self._horizon.looked(time.monotonic() - started, found, filled=len(rows) >= most)
-        return [_event(row) for row in rows]
+        return rows
 
     async def secure(self) -> None:
         """Wait until what was leased so far is on PostgreSQL's disk: `lease` itself does not."""
@@ -83,13 +91,14 @@ def _columns(leases: Sequence[Lease]) -> tuple[list[int], list[int]]:
 
 def _event(row: Any) -> Event:
     claims = row["claims"]
+    caller = Caller(row["role"], msgspec.json.decode(claims) if claims else {"role": row["role"]})
     return Event(
         id=row["id"],
         function=row["function"],
         trigger=row["source"],
         trigger_name=row["trigger_name"],
-        payload=row["payload"].encode(),
-        caller=Caller(row["role"], msgspec.json.decode(claims) if claims else {"role": row["role"]}),
+        payload=payload_of(row, caller),
+        caller=caller,
         attempt=row["attempt"],
         max_attempts=row["max_attempts"],
         token=row["token"],

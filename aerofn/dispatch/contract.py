@@ -57,6 +57,7 @@ class Sandbox(Protocol):
     async def run(  # noqa: D102
         self, component: Any, event: bytes, host: Any, limits: Limits, owner: Hashable
     ) -> Run: ...
+    def make_ready(self, component: Any, limits: Limits) -> None: ...  # noqa: D102
 
 
 class Registry(Protocol):

@@ -147,6 +147,8 @@ class Dispatcher:
             self._more = True
             return self._pace.poll_s
         room = self._least * _AHEAD - waiting
+        if self._idle:
+            asyncio.get_running_loop().call_soon(self._invoker.make_ready)  # while the answer is on its way
         leased = await self._queue.lease(node, room, self._pace.lease_s)
         self._wakeups.found(len(leased))
         self._least = max([self._pace.concurrency, *(event.batch_size for event in leased)])
@@ -160,6 +162,7 @@ class Dispatcher:
         self._more = 2 * len(leased) >= room  # free events have half the room if others are held back
         if self._more:
             return self._pace.poll_s if len(leased) == room else 0.0
+        await asyncio.sleep(0)  # what was leased begins first
         due = await self._queue.next_due()
         return self._pace.poll_s if due is None else min(max(due, 0.0), self._pace.poll_s)
 

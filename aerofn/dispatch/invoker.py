@@ -109,6 +109,12 @@ class Invoker:
         self._record = record
         self._delayed = delayed
         self._tracing = tracing
+        self._last: tuple[Any, Limits] | None = None
+
+    def make_ready(self) -> None:
+        """An event may be about to come: have a sandbox of what ran last, for it is the likeliest to run."""
+        if self._last is not None:
+            self._sandbox.make_ready(*self._last)
 
     async def invoke(self, call: Call) -> Completed:
         """Run `call` to its end. What the function does wrong is in the result, never raised.
@@ -125,6 +131,8 @@ class Invoker:
         component = await self._component(version)
         host = await self._hosts.host(version, call.acts_as, call.depth, trace)
         host.secured = call.secured
+        if call.leases:
+            self._last = component, version.limits
         run = Run(Outcome.CANCELLED, None, GuestError("cancelled"), _NOTHING_USED)
         try:
             run = await self._sandbox.run(component, call.payload, host, version.limits, version.function)

@@ -46,19 +46,17 @@ class _Block:
 
 
 class Fiber:
-    """A guest's run, from its store's making to its release."""
+    """A guest's run, from its store's making to its release. `begin` comes before the first `advance`."""
 
     __slots__ = (
-        "_anatomy", "_asks", "_block", "_code", "_context", "_event", "_future", "_number", "_phase", "_store",
-        "_tier",
+        "_anatomy", "_asks", "_block", "_code", "_context", "_event", "_future", "_number", "_phase", "_store", "_tier",
         "cpu_ns", "failure", "fault_error", "finished", "host", "host_calls", "last_poll_ns",
         "memory_peak",
     )  # fmt: skip
 
-    def __init__(
-        self, component: "Component", tier: "Tier", event: bytes, host: Host, limits: Limits
-    ) -> None:
-        self.host = host
+    host: Host
+
+    def __init__(self, component: "Component", tier: "Tier", limits: Limits) -> None:
         self.host_calls = 0
         self.cpu_ns = 0
         self.last_poll_ns = 0
@@ -69,7 +67,7 @@ class Fiber:
         self._anatomy = component.anatomy
         self._code = code = component.code(tier)
         self._tier = tier
-        self._event = event
+        self._event = b""
         self._phase = _INSTANTIATING
         self.memory_peak: int | None = None  # bytes; known when the guest came to its end
         self._number = linker.enter(self)
@@ -115,6 +113,24 @@ class Fiber:
         self.fault_error = error
 
     # --- driving ---
+
+    def instantiate(self) -> bool:
+        """Ahead of the run: false if it failed, took more than a slice, or called the host, which is not there yet."""
+        began = _thread_time()
+        # a slice may end by the clock just after its beginning, but not two
+        done = ffi.future_poll(self._future) or (not self._asks and ffi.future_poll(self._future))
+        self.cpu_ns = _thread_time() - began
+        if done:
+            ffi.future_free(self._future)
+            self._future = None
+        return done and not self._failed()
+
+    def begin(self, event: bytes, host: Host) -> None:
+        """Say what the run is for; it goes on by `advance`."""
+        self._event, self.host = event, host
+        if self._future is None:  # it was instantiated ahead
+            self.begin_slice()
+            self._begin_call()
 
     def advance(self) -> bool:
         """Run the guest on this thread until it ends (true) or has to wait (false)."""

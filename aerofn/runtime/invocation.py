@@ -13,7 +13,6 @@ from aerofn.runtime.components import Component
 from aerofn.runtime.fiber import Fiber
 from aerofn.runtime.host import Host
 from aerofn.runtime.linker import Ask, Pause
-from aerofn.runtime.tier import Tier
 
 if TYPE_CHECKING:
     from aerofn.runtime.runtime import Runtime
@@ -39,7 +38,7 @@ class Invocation:
     def __init__(
         self,
         runtime: "Runtime",
-        tier: Tier,
+        fiber: Fiber,
         component: Component,
         event: bytes,
         *,
@@ -66,7 +65,8 @@ class Invocation:
         self._expired = False
         self._cancelling = 0
         self._deadline = self._loop.time() + limits.timeout_ms / 1000
-        self._fiber = Fiber(component, tier, event, host, limits)
+        self._fiber = fiber
+        fiber.begin(event, host)
 
     async def run(self) -> Run:
         """Drive the guest to its end; raises only CancelledError."""

@@ -17,8 +17,10 @@ from aerofn.errors import HostError
 from aerofn.model import GuestError, Limits, Outcome, Run, Usage
 from aerofn.runtime.components import CannotLoad, Component, Components
 from aerofn.runtime.config import RuntimeConfig
+from aerofn.runtime.fiber import Fiber
 from aerofn.runtime.host import Host
 from aerofn.runtime.invocation import Invocation
+from aerofn.runtime.spare import Spare
 from aerofn.runtime.ticker import Ticker
 from aerofn.runtime.tier import Tiers
 from aerofn.runtime.turns import Turns
@@ -59,6 +61,7 @@ class Runtime:
         self.ticker = Ticker(self._tiers.tick(), self.config.slice_ms)
         self.workers = Workers(self.config.worker_threads, self.loop)
         self.turns = Turns(self.loop, self.config.slice_ms)
+        self.spare = Spare(self._tiers, self.loop)
         self._state = State.RUNNING
 
     @property
@@ -105,17 +108,12 @@ class Runtime:
             self._start()
         if not self.turns.free():
             await self.turns.wait()  # making a store takes a while too
-        tier = self._tiers.take(component.tier)
-        if tier is None:
-            return _refused(event, f"All {self.config.max_instances} sandboxes of this node are in use.")
-        try:
-            invocation = Invocation(
-                self, tier, component, event, host=host, limits=limits, owner=owner or component.digest
-            )
-        except CannotLoad as error:
-            tier.give_back()
-            _log.error("a compiled component cannot be loaded once more: %s", error)
-            return _refused(event, "AeroFn failed to start the function.")
+        fiber = self.spare.take(component, limits) or self._fresh(component, limits)
+        if isinstance(fiber, str):
+            return _refused(event, fiber)
+        invocation = Invocation(
+            self, fiber, component, event, host=host, limits=limits, owner=owner or component.digest
+        )
         self.running += 1
         try:
             return await invocation.run()
@@ -126,9 +124,32 @@ class Runtime:
         """Say in the cache directory what is in use, and keep it within its bound: now and then, while it runs."""
         await asyncio.to_thread(self._components.tidy)
 
+    def _fresh(self, component: Component, limits: Limits) -> Fiber | str:
+        """A new sandbox, or why there is none."""
+        tier = self._tiers.take(component.tier)
+        if tier is None and self.spare.component is not None:
+            self.spare.drop()
+            tier = self._tiers.take(component.tier)
+        if tier is None:
+            return f"All {self.config.max_instances} sandboxes of this node are in use."
+        try:
+            return Fiber(component, tier, limits)
+        except CannotLoad as error:
+            tier.give_back()
+            _log.error("a compiled component cannot be loaded once more: %s", error)
+            return "AeroFn failed to start the function."
+
+    def make_ready(self, component: Component, limits: Limits) -> None:
+        """Make a sandbox ahead of a run of `component` that is likely, if any ran before; see `Spare`."""
+        if self._state is State.RUNNING and self.turns.free():
+            self.ticker.touch()
+            self.spare.make(component, limits)
+
     async def close(self) -> None:
         """Stop the threads and forget all components. Runs must be over. Idempotent."""
         before, self._state = self._state, State.CLOSED
+        if before is State.RUNNING:
+            self.spare.drop()
         self._components.close()
         if before is State.RUNNING:
             await asyncio.to_thread(self.workers.close)

@@ -265,7 +265,7 @@ BEGIN
     GRANT UPDATE (compile_until, compiled_by) ON aerofn_internal.versions TO %1$I;
     GRANT INSERT ON aerofn_internal.invocations TO %1$I;
     GRANT USAGE ON SEQUENCE aerofn_internal.lease_tokens TO %1$I;
-    GRANT EXECUTE ON FUNCTION aerofn_internal.lease, aerofn_internal.lease_free, aerofn_internal.leased,
+    GRANT EXECUTE ON FUNCTION aerofn_internal.lease,
       aerofn_internal.new_token, aerofn_internal.lease_held(int, int, float8),
       aerofn_internal.lease_ordered(int, int, int, interval), aerofn_internal.lease_capped(int, int, int, interval),
       aerofn_internal.count_events(aerofn_internal.event_state, int) TO %1$I;

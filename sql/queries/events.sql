@@ -4,7 +4,7 @@
 -- $1 node, $2 most events, $3 seconds beyond the function's own time limit; the place to begin from: $4 a due time in
 -- seconds since 1970, $5 an id, $6 the priorities to look at, or null for all
 SELECT l.*, extract(epoch FROM clock_timestamp())::float8 - l.due AS waited
-FROM aerofn_internal.leased(aerofn_internal.lease($1, $2, $3, $4, $5, $6)) l
+FROM aerofn_internal.lease($1, $2, $3, $4, $5, $6) l
 
 -- name: secure
 -- A commit that waits for the disk, and so for all that was committed before it: the leases are safe then.

@@ -8,6 +8,8 @@ import pytest
 
 from aerofn import sql
 from aerofn.db.horizon import BEGINNING
+from aerofn.db.payloads import payload_of
+from aerofn.model import Caller
 
 QUERIES = sql.queries("schedules")
 COMPONENT = bytes.fromhex("0061736d0d000100")
@@ -144,7 +146,7 @@ async def test_a_decision_counts_once_and_only_while_nothing_has_changed(conn):
     assert await conn.fetchval("SELECT count(*) FROM aerofn.events") == 0
     assert await decide(await look(), tick, tick + timedelta(seconds=1)) == 1
     leased = await conn.fetch(sql.queries("events").lease, 1, 10, 60.0, *BEGINNING)
-    assert [json.loads(row["payload"]) | {"id": ""} for row in leased] == [
+    assert [json.loads(payload_of(row, Caller("service_role"))) | {"id": ""} for row in leased] == [
         {
             "id": "", "trigger": "schedule", "name": "f_schedule", "payload": {"to": "all"},
             "scheduled_at": (tick + timedelta(seconds=i)).isoformat(), "attempt": 1,

@@ -12,6 +12,8 @@ from standardwebhooks import Webhook
 
 from aerofn import sql
 from aerofn.db.horizon import BEGINNING
+from aerofn.db.payloads import payload_of
+from aerofn.model import Caller
 
 from .conftest import NOW
 
@@ -166,7 +168,7 @@ async def test_bodies_of_every_kind_arrive_as_they_were(site):
         (request,) = await site.requests()
         # What the function is given, as a node leases it.
         (leased,) = await site.conn.fetch(LEASE, 1, 10, 60.0, *BEGINNING)
-        event = json.loads(leased["payload"])
+        event = json.loads(payload_of(leased, Caller("anon")))
         assert event["request"] == request
         assert (event["trigger"], event["name"]) == ("webhook", "hook")
         if expected is not ...:
