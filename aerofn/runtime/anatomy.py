@@ -12,6 +12,7 @@ class Anatomy(msgspec.Struct, frozen=True):
         growable: how many of them can grow.
         static_bytes: what the others take together (bytes).
         tells_pages: it has the export that tells its memory's size (see `surgery`).
+        cores: the core modules it shares with others (see `cores`), by their SHA-256 in hex.
     """
 
     wasi: bool
@@ -19,6 +20,7 @@ class Anatomy(msgspec.Struct, frozen=True):
     growable: int
     static_bytes: int
     tells_pages: bool
+    cores: tuple[str, ...] = ()
 
     def memory_size(self, limit: int) -> int:
         """How large each memory may become for all together to stay within `limit` bytes."""

@@ -1,10 +1,13 @@
 """The compiler's process: checks and compiles one component under limits, then ends.
 
-    python -m aerofn.runtime.compile_child TARGET CPU_SECONDS MEMORY_BYTES  < component
+    python -m aerofn.runtime.compile_child TARGET CPU_SECONDS MEMORY_BYTES
 
-Writes the machine code to TARGET, and to stdout one JSON object: {"anatomy": {…}}, {"problem":
-{"message", "detail", "hint"}}, or {"unwritten": why TARGET could not be written}. The component is hostile until
-proven otherwise, and compilers have bugs: so this process has nothing but the bytes, and dies alone.
+It reads the component, its size before it, and writes a line: a JSON list of the core modules that the component may
+share with others (`cores`), by their SHA-256 in hex. The answer, a line too, is an object with the files of those that
+are compiled already, or null for compiling the component whole. Then it writes the machine code to TARGET, that of each
+other core module beside it (`core_file`), and at last one JSON object: {"anatomy": {…}}, {"problem": {"message",
+"detail", "hint"}}, or {"unwritten": why a file could not be written}. The component is hostile until proven otherwise,
+and compilers have bugs: so this process has nothing but the bytes, and dies alone.
 """
 
 import contextlib
@@ -12,16 +15,20 @@ import json
 import os
 import resource
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
-from wasmtime import Engine, WasmtimeError
+from wasmtime import Engine, Module, WasmtimeError
 from wasmtime.component import Component
 
 from aerofn.runtime.binary import UnsupportedError
 from aerofn.runtime.config import MAX_MEMORIES
 from aerofn.runtime.contract import Problem, check, check_links
+from aerofn.runtime.cores import SIZE_BYTES, Split, core_file, split
 from aerofn.runtime.engine import compiling_engine
 from aerofn.runtime.surgery import PAGE, Scope
+
+Ask = Callable[[list[str]], dict[str, str] | None]
 
 
 def _confine(cpu_seconds: int, memory: int) -> None:
@@ -47,25 +54,46 @@ def _operate(wasm: bytes) -> Scope | None:
     return scope
 
 
-def _compile(engine: Engine, wasm: bytes) -> tuple[Component, Scope | None]:
-    """Compile the operated component, or the one that came where the operation does not suit it."""
+class _Parts:
+    """A component to compile, and the core modules that are compiled apart from it."""
+
+    def __init__(self, engine: Engine, found: Split, compiled: dict[str, str]) -> None:
+        self.fresh: dict[str, Module] = {}
+        self.cores: dict[str, Module] = {}
+        for name, wasm in found.cores.items():
+            if name in compiled:
+                self.cores[name] = Module.deserialize_file(engine, compiled[name])
+            else:
+                self.cores[name] = self.fresh[name] = Module(engine, wasm)
+        self.component = Component(engine, found.wasm)
+
+
+def _compile(engine: Engine, wasm: bytes, ask: Ask) -> tuple[_Parts, Scope | None]:
+    """Compile the operated component in parts, or whole, or the one that came where the operation does not suit it."""
     scope = _operate(wasm)
+    found = Split(wasm) if scope is None else split(scope.wasm, nested=scope.counts["core module"] == 0)
+    compiled = ask(list(found.cores))
+    if found.cores and compiled is not None:
+        with contextlib.suppress(WasmtimeError):
+            return _Parts(engine, found, compiled), scope
     if scope is not None:
         with contextlib.suppress(WasmtimeError):
-            return Component(engine, scope.wasm), scope
+            return _Parts(engine, Split(scope.wasm), {}), scope
     try:
-        return Component(engine, wasm), None
+        return _Parts(engine, Split(wasm), {}), None
     except WasmtimeError as error:
         raise Problem("The component is not valid.", detail=str(error)) from None
 
 
-def compile_component(wasm: bytes, target: Path) -> dict[str, object]:
-    """Check `wasm`, write its machine code to `target`, and give its `Anatomy`; raises Problem."""
+def compile_component(wasm: bytes, target: Path, ask: Ask) -> dict[str, object]:
+    """Check `wasm`, write its machine code to `target` and beside it, and give its `Anatomy`; raises Problem."""
     engine = compiling_engine()
-    component, scope = _compile(engine, wasm)
-    wasi = check(engine, component, wasm)
-    check_links(engine, component)
-    target.write_bytes(component.serialize())
+    parts, scope = _compile(engine, wasm, ask)
+    wasi = check(engine, parts.component, wasm, parts.cores)
+    check_links(engine, parts.component, parts.cores)
+    target.write_bytes(parts.component.serialize())
+    for digest, core in parts.fresh.items():
+        core_file(target, digest).write_bytes(core.serialize())
     memories = [(0, True)] if scope is None else scope.memories
     return {
         "wasi": wasi,
@@ -73,15 +101,25 @@ def compile_component(wasm: bytes, target: Path) -> dict[str, object]:
         "growable": sum(grows for _, grows in memories),
         "static_bytes": sum(pages for pages, grows in memories if not grows) * PAGE,
         "tells_pages": scope is not None and scope.tells_pages,
+        "cores": list(parts.cores),
     }
+
+
+def _asked(digests: list[str]) -> dict[str, str] | None:
+    sys.stdout.write(json.dumps(digests) + "\n")
+    sys.stdout.flush()
+    answer: dict[str, str] | None = json.loads(sys.stdin.buffer.readline())
+    return answer
 
 
 def main(arguments: list[str]) -> None:
     """Run as the compiler's process."""
     target, cpu_seconds, memory = arguments
     _confine(int(cpu_seconds), int(memory))
+    size = int.from_bytes(sys.stdin.buffer.read(SIZE_BYTES))
+    wasm = sys.stdin.buffer.read(size)
     try:
-        answer: dict[str, object] = {"anatomy": compile_component(sys.stdin.buffer.read(), Path(target))}
+        answer: dict[str, object] = {"anatomy": compile_component(wasm, Path(target), _asked)}
     except Problem as problem:
         answer = {"problem": vars(problem)}
     except OSError as error:  # of the file: nothing else here does what could raise one

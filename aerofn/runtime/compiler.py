@@ -1,8 +1,11 @@
 """Compiling, as the service sees it: a short-lived process for each component, with limits on all it takes."""
 
 import asyncio
+import contextlib
 import os
 import sys
+from asyncio.subprocess import Process
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ from aerofn.errors import CompileFailed, InvalidComponent
 from aerofn.runtime.anatomy import Anatomy
 from aerofn.runtime.config import RuntimeConfig
 from aerofn.runtime.contract import Problem, check_header
+from aerofn.runtime.cores import SIZE_BYTES
 
 CHILD = "aerofn.runtime.compile_child"
 THREADS = min(4, os.cpu_count() or 1)
@@ -19,6 +23,8 @@ AT_ONCE = 2  # compilations side by side
 BUSY = (
     5  # how much longer than its processor time a compilation may take, where others want the processor too
 )
+# told digests, gives the files of those core modules that are compiled already
+Known = Callable[[list[str]], Awaitable[dict[str, Path]]]
 
 
 class _Answer(msgspec.Struct):
@@ -34,8 +40,12 @@ class Compiler:
         self._config = config
         self._turn = asyncio.Semaphore(AT_ONCE)
 
-    async def compile(self, wasm: bytes, target: Path) -> Anatomy:
+    async def compile(self, wasm: bytes, target: Path, known: Known | None = None) -> Anatomy:
         """Check and compile `wasm` into `target`.
+
+        Args:
+            known: else it is compiled whole. Core modules that it does not know are compiled to files beside
+                `target` (`core_file`).
 
         Raises:
             InvalidComponent: it is no component, or not one that can be a function.
@@ -44,7 +54,7 @@ class Compiler:
         """
         self._check(wasm)
         async with self._turn:
-            code, output, errors = await self._run_child(wasm, target)
+            code, output, errors = await self._run_child(wasm, target, known)
         if code != 0:
             raise _broken(code, errors, self._config)
         answer = msgspec.json.decode(output, type=_Answer)
@@ -65,7 +75,7 @@ class Compiler:
         except Problem as problem:
             raise InvalidComponent(**vars(problem)) from None
 
-    async def _run_child(self, wasm: bytes, target: Path) -> tuple[int, bytes, bytes]:
+    async def _run_child(self, wasm: bytes, target: Path, known: Known | None) -> tuple[int, bytes, bytes]:
         config = self._config
         child = await asyncio.create_subprocess_exec(
             sys.executable, "-S", "-m", CHILD,
@@ -75,7 +85,7 @@ class Compiler:
         )  # fmt: skip
         try:
             async with asyncio.timeout(config.compile_timeout_s * BUSY):
-                output, errors = await child.communicate(wasm)
+                output, errors = await _converse(child, wasm, known)
         except TimeoutError:
             raise _too_slow(config) from None
         finally:
@@ -83,6 +93,28 @@ class Compiler:
                 child.kill()
                 await child.wait()
         return child.returncode or 0, output, errors
+
+
+async def _converse(child: Process, wasm: bytes, known: Known | None) -> tuple[bytes, bytes]:
+    """Answer what compile_child.py asks; its last output, and its errors."""
+    assert child.stdin is not None
+    assert child.stdout is not None
+    assert child.stderr is not None
+    errors = asyncio.ensure_future(child.stderr.read())
+    line = b""
+    with contextlib.suppress(ConnectionError):  # it has ended: its code and errors tell why
+        child.stdin.write(len(wasm).to_bytes(SIZE_BYTES) + wasm)
+        await child.stdin.drain()
+        line = await child.stdout.readline()
+        if line.startswith(b"["):  # else it is an answer already
+            digests, line = msgspec.json.decode(line, type=list[str]), b""
+            answer = None if known is None else await known(digests)
+            child.stdin.write(msgspec.json.encode(answer, enc_hook=str) + b"\n")
+            await child.stdin.drain()
+        child.stdin.close()
+    output = await child.stdout.read()
+    await child.wait()
+    return line + output, await errors
 
 
 def _environment() -> dict[str, str]:

@@ -7,7 +7,8 @@ import hashlib
 import logging
 import os
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -17,25 +18,26 @@ from aerofn.runtime import ffi
 from aerofn.runtime.anatomy import Anatomy
 from aerofn.runtime.compiler import BUSY, Compiler
 from aerofn.runtime.config import MAX_CORE_INSTANCES, MAX_MEMORIES, MAX_TABLES, RuntimeConfig
+from aerofn.runtime.cores import core_file
+from aerofn.runtime.links import CannotLoad, Link, Links
 from aerofn.runtime.surgery import PAGES_EXPORT
 from aerofn.runtime.tier import Tier, Tiers
 from aerofn.runtime.vault import CodeFile, Vault
 
 _log = logging.getLogger("aerofn.runtime")
-
-
-class CannotLoad(Exception):
-    """Wasmtime does not take a file of machine code."""
+_CORE = b"core"  # what is on the label of a core module's machine code
 
 
 class Code:
-    """A component's machine code as one tier's engine has it."""
+    """A component's machine code as one tier's engine has it, and the linker that has the core modules it shares."""
 
-    __slots__ = ("_tier", "at", "handle_at", "pages_at")
+    __slots__ = ("_link", "_tier", "at", "handle_at", "linker_at", "pages_at")
 
-    def __init__(self, tier: Tier, path: Path, anatomy: Anatomy) -> None:
+    def __init__(self, tier: Tier, path: Path, anatomy: Anatomy, link: Link) -> None:
         self.at = self.handle_at = self.pages_at = 0
         self._tier = tier  # its engine outlives the code
+        self._link = link
+        self.linker_at = link.at
         self.at = _deserialize(tier.engine_at, path)
         self.handle_at = ffi.get_export_index(self.at, None, b"handle", 6)
         if anatomy.tells_pages:
@@ -49,28 +51,47 @@ class Code:
             ffi.component_delete(self.at)
 
 
-class Component:
-    """A compiled component, ready to run. Freed when the last run that holds it is over.
+@dataclass(frozen=True)
+class Files:
+    """Machine code, kept open: it may go from the cache directory meanwhile.
 
-    Args:
-        file: its machine code, kept open: it may go from the cache directory meanwhile.
+    Attributes:
+        code: the component's own.
+        cores: that of the core modules it shares, by their digests in hex.
     """
 
-    __slots__ = ("_codes", "_file", "anatomy", "digest", "heat", "tier")
+    code: CodeFile
+    cores: Mapping[str, CodeFile]
 
-    def __init__(self, tiers: Tiers, digest: bytes, file: CodeFile, anatomy: Anatomy) -> None:
+    @property
+    def size(self) -> int:
+        """Bytes of all together."""
+        return sum(file.size for file in (self.code, *self.cores.values()))
+
+
+class Component:
+    """A compiled component, ready to run. Freed when the last run that holds it is over."""
+
+    __slots__ = ("_codes", "_files", "_links", "anatomy", "digest", "heat", "tier")
+
+    def __init__(self, tiers: Tiers, links: Links, digest: bytes, files: Files, anatomy: Anatomy) -> None:
         self.digest = digest
         self.anatomy = anatomy
         self.heat = 0  # how often its runs outlasted their first slice lately
-        self._file = file
-        self.tier = tiers.first(file.size)  # where its runs live if there is room
-        self._codes = {self.tier.name: Code(self.tier, file.path, anatomy)}
+        self._links = links
+        self._files = files
+        self.tier = tiers.first(files.size)  # where its runs live if there is room
+        self._codes = {self.tier.name: self._load(self.tier)}
+
+    def _load(self, tier: Tier) -> Code:
+        link = self._links.link(tier, {digest: file.path for digest, file in self._files.cores.items()})
+        return Code(tier, self._files.code.path, self.anatomy, link)
 
     def code(self, tier: Tier) -> Code:
         """The code for `tier`, loaded when first needed: a millisecond, for only crowds need the second tier."""
         code = self._codes.get(tier.name)
         if code is None:
-            code = self._codes[tier.name] = Code(tier, self._file.path, self.anatomy)
+            code = self._codes[tier.name] = self._load(tier)
         return code
 
 
@@ -88,6 +109,7 @@ class Components:
     def __init__(self, tiers: Tiers, config: RuntimeConfig) -> None:
         self._tiers = tiers
         self._config = config
+        self._links = Links()
         self._vault = Vault(config.cache_dir)
         self._compiler = Compiler(config)
         self._loaded: OrderedDict[bytes, Component] = OrderedDict()
@@ -148,11 +170,19 @@ class Components:
         except msgspec.DecodeError as error:
             _log.warning("the label of the compiled component %s cannot be read: %s", digest.hex(), error)
             return None
-        return self._loadable(digest, file, anatomy)
+        cores = self._cores(anatomy.cores)
+        return (
+            None if len(cores) < len(anatomy.cores) else self._loadable(digest, Files(file, cores), anatomy)
+        )
 
-    def _loadable(self, digest: bytes, file: CodeFile, anatomy: Anatomy) -> Component | None:
+    def _cores(self, digests: Iterable[str]) -> dict[str, CodeFile]:
+        """Those core modules that are kept."""
+        found = {digest: self._vault.find(bytes.fromhex(digest)) for digest in digests}
+        return {digest: kept[0] for digest, kept in found.items() if kept is not None and kept[1] == _CORE}
+
+    def _loadable(self, digest: bytes, files: Files, anatomy: Anatomy) -> Component | None:
         try:
-            return Component(self._tiers, digest, file, anatomy)
+            return Component(self._tiers, self._links, digest, files, anatomy)
         except (CannotLoad, OSError) as error:
             _log.warning("the compiled component %s cannot be loaded: %s", digest.hex(), error)
             return None
@@ -170,21 +200,39 @@ class Components:
     async def _compile_in_memory(self, wasm: bytes, digest: bytes) -> Component | None:
         file = CodeFile.in_memory()
         anatomy = await self._compiler.compile(wasm, file.path)
-        return self._loadable(digest, file, anatomy)
+        return self._loadable(digest, Files(file, {}), anatomy)
 
     async def _compile(self, wasm: bytes, digest: bytes) -> Component | None:
         async with self._vault.alone(digest, self._config.compile_timeout_s * BUSY) as waited:
             if waited and (found := await asyncio.to_thread(self._find, digest)) is not None:
                 return found  # another node on this machine has compiled it meanwhile
-            target = self._vault.scratch()
-            try:
-                anatomy = await self._compiler.compile(wasm, target)
-                file = await asyncio.to_thread(self._vault.keep, digest, target, msgspec.json.encode(anatomy))
-            finally:
-                with contextlib.suppress(OSError):
-                    target.unlink()
+            files, anatomy = await self._compile_files(wasm, digest)
         await asyncio.to_thread(self._vault.trim, self._config.cache_bytes)
-        return await asyncio.to_thread(self._loadable, digest, file, anatomy)
+        return await asyncio.to_thread(self._loadable, digest, files, anatomy)
+
+    async def _compile_files(self, wasm: bytes, digest: bytes) -> tuple[Files, Anatomy]:
+        target, cores = self._vault.scratch(), {}
+
+        async def known(digests: list[str]) -> dict[str, Path]:
+            cores.update(await asyncio.to_thread(self._cores, digests))
+            return {core: self._vault.path(bytes.fromhex(core)) for core in cores}
+
+        try:
+            anatomy = await self._compiler.compile(wasm, target, known)
+            return await asyncio.to_thread(self._keep_files, digest, target, anatomy, cores), anatomy
+        finally:
+            for left in target.parent.glob(f"{target.name}*"):
+                with contextlib.suppress(OSError):
+                    left.unlink()
+
+    def _keep_files(
+        self, digest: bytes, target: Path, anatomy: Anatomy, known: Mapping[str, CodeFile]
+    ) -> Files:
+        cores = {
+            core: known.get(core) or self._vault.keep(bytes.fromhex(core), core_file(target, core), _CORE)
+            for core in anatomy.cores
+        }
+        return Files(self._vault.keep(digest, target, msgspec.json.encode(anatomy)), cores)
 
     def _keep(self, component: Component) -> None:
         self._loaded[component.digest] = component
@@ -193,7 +241,8 @@ class Components:
 
     def tidy(self) -> None:
         """Mark what is loaded as used, and trim the cache directory; in a thread."""
-        self._vault.used(list(self._loaded))
+        cores = {core for component in list(self._loaded.values()) for core in component.anatomy.cores}
+        self._vault.used([*self._loaded, *map(bytes.fromhex, cores)])
         self._vault.trim(self._config.cache_bytes)
 
     def close(self) -> None:

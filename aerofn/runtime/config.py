@@ -44,7 +44,7 @@ class RuntimeConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 # What shapes machine code, beside wasmtime's version: a change here makes every cached file foreign.
-CODE_FORMAT = "aerofn-1 epoch component-async memory=4GiB stack=512KiB surgery-1"
+CODE_FORMAT = "aerofn-1 epoch component-async memory=4GiB stack=512KiB surgery-1 cores-1"
 
 
 def fingerprint() -> bytes:

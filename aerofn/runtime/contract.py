@@ -9,12 +9,14 @@ either: every socket is refused). `wasi:http` and all other imports are refused 
 """
 
 import ctypes
+from collections.abc import Iterable, Mapping
 
-from wasmtime import Engine
+from wasmtime import Engine, Module
 from wasmtime.component import U64, Component, ComponentInstanceType, FuncType, OptionType, ResultType, String
 
 from aerofn.runtime import ffi
-from aerofn.runtime.linker import linker_for
+from aerofn.runtime.cores import name_of
+from aerofn.runtime.linker import add_cores, linker_for
 
 HOST_INTERFACE = "aerofn:function/host@1.0.0"
 CLOCK_INTERFACE = "aerofn:function/clock@1.0.0"
@@ -59,10 +61,11 @@ def check_header(wasm: bytes) -> None:
         raise Problem("This WebAssembly is of an unknown version.", detail=f"Its header is {wasm[:8]!r}.")
 
 
-def check(engine: Engine, component: Component, wasm: bytes) -> bool:
-    """Check imports and exports; returns whether WASI is imported. Raises Problem."""
+def check(engine: Engine, component: Component, wasm: bytes, cores: Iterable[str] = ()) -> bool:
+    """Check imports (beside its shared `cores`) and exports; returns whether WASI is imported. Raises Problem."""
     kind = component.type
-    imports = kind.imports(engine)
+    shared = {name_of(digest) for digest in cores}
+    imports = {name: found for name, found in kind.imports(engine).items() if name not in shared}
     unknown = [name for name in imports if not _is_offered(name, wasm)]
     if unknown:
         names = ", ".join(unknown)
@@ -136,13 +139,14 @@ def _check_handle(handle: object) -> None:
         )
 
 
-def check_links(engine: Engine, component: Component) -> None:
+def check_links(engine: Engine, component: Component, cores: Mapping[str, Module]) -> None:
     """Let the linker compare the types of all imports, without running the guest; raises Problem."""
     store = ffi.store_new(ffi.address_of(engine.ptr()), None, None)
     ffi.store_limiter(store, -1, -1, 0, -1, -1)  # no instances: it stops after comparing
     frame = ffi.Frame()
     error_at = ctypes.addressof(frame) + ffi.Frame.error.offset
     with linker_for(engine) as linker:
+        add_cores(linker, cores)
         future = ffi.instantiate_async(
             ffi.address_of(linker.ptr()), ffi.store_context(store), ffi.address_of(component.ptr()),
             ctypes.addressof(frame), error_at,

@@ -75,7 +75,7 @@ class Fiber:
         self._context = context = ffi.store_context(self._store)
         self._confine(limits)
         self._block = block = _frames.pop() if _frames else _Block()
-        self._future = ffi.instantiate_async(tier.linker_at, context, code.at, block.instance, block.error_at)
+        self._future = ffi.instantiate_async(code.linker_at, context, code.at, block.instance, block.error_at)
 
     def _confine(self, limits: Limits) -> None:
         anatomy = self._anatomy

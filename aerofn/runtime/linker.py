@@ -7,13 +7,14 @@ in the store that wasmtime hands it: two runs cannot mix. A call that needs the 
 
 import ctypes
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from wasmtime import Engine
+from wasmtime import Engine, Module
 from wasmtime.component import Linker
 
 from aerofn.runtime import ffi, wasi
+from aerofn.runtime.cores import name_of
 from aerofn.runtime.host import Host
 
 HOST_INTERFACE = b"aerofn:function/host@1.0.0"
@@ -218,6 +219,13 @@ def linker_for(engine: Engine) -> Linker:
     ffi.linker_instance_delete(clock)
     ffi.linker_instance_delete(root)
     return linker
+
+
+def add_cores(linker: Linker, cores: Mapping[str, Module]) -> None:
+    """Give guests the core modules that they share, by their digests in hex."""
+    with linker.root() as root:
+        for digest, module in cores.items():
+            root.add_module(name_of(digest), module)
 
 
 def _define_async(instance: int, name: bytes, function: Any) -> None:

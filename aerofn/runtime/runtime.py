@@ -15,11 +15,12 @@ from collections.abc import Awaitable, Callable, Hashable
 
 from aerofn.errors import HostError
 from aerofn.model import GuestError, Limits, Outcome, Run, Usage
-from aerofn.runtime.components import CannotLoad, Component, Components
+from aerofn.runtime.components import Component, Components
 from aerofn.runtime.config import RuntimeConfig
 from aerofn.runtime.fiber import Fiber
 from aerofn.runtime.host import Host
 from aerofn.runtime.invocation import Invocation
+from aerofn.runtime.links import CannotLoad
 from aerofn.runtime.spare import Spare
 from aerofn.runtime.ticker import Ticker
 from aerofn.runtime.tier import Tiers

@@ -8,8 +8,9 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from aerofn.model import Limits
-from aerofn.runtime.components import CannotLoad, Component
+from aerofn.runtime.components import Component
 from aerofn.runtime.fiber import Fiber
+from aerofn.runtime.links import CannotLoad
 
 if TYPE_CHECKING:
     from aerofn.runtime.tier import Tiers

@@ -12,7 +12,6 @@ from collections.abc import Callable
 
 from aerofn.runtime import ffi
 from aerofn.runtime.engine import running_engine
-from aerofn.runtime.linker import linker_for
 
 WARM_SLOTS = 64
 HEAVY = 1 << 20  # machine code (bytes): a language's runtime is inside, as in JavaScript's 5 MB
@@ -21,17 +20,15 @@ KEPT_TABLE = 64 << 10
 
 
 class Tier:
-    """An engine with its pool of slots, and its linker.
+    """An engine with its pool of slots.
 
     Machine code is shared as a file, but each engine loads it for itself.
     """
 
     def __init__(self, slots: int, *, warm: bool) -> None:
         self.name = "warm" if warm else "cold"
-        self._engine = running_engine(slots, KEPT_MEMORY if warm else 0, KEPT_TABLE if warm else 0)
-        self._linker = linker_for(self._engine)
-        self.engine_at = ffi.address_of(self._engine.ptr())
-        self.linker_at = ffi.address_of(self._linker.ptr())
+        self.engine = running_engine(slots, KEPT_MEMORY if warm else 0, KEPT_TABLE if warm else 0)
+        self.engine_at = ffi.address_of(self.engine.ptr())
         # one token for each slot: taking and giving back are atomic, on whatever thread a run is released
         self._free = [None] * slots
 
