@@ -75,6 +75,10 @@ class Figures:
             hour.invocations[minute], hour.failures[minute] = invocations, failures
         return hour
 
+    async def failures(self, function: str) -> dict[str, int]:
+        """How a function's invocations of the last hour failed, how often; the most frequent first."""
+        return dict(await self._database.fetch(_Q.failures, function))
+
     async def waiting(self) -> Waiting:
         """The events that wait, run and are dead now."""
         return Waiting(**await self._database.fetchrow(_Q.waiting, COUNTED))

@@ -18,6 +18,12 @@ SELECT least(59, 59 - floor(date_part('epoch', now() - m.minute) / 60))::int AS 
        sum(m.invocations) AS invocations, coalesce(sum(m.invocations) FILTER (WHERE m.status <> 'success'), 0) AS failures
 FROM aerofn_internal.invocation_minutes m WHERE m.minute > now() - interval '1 hour' GROUP BY 1
 
+-- name: failures
+-- $1 function
+SELECT m.status, sum(m.invocations) AS number FROM aerofn_internal.invocation_minutes m
+WHERE m.function = $1 AND m.status <> 'success' AND m.minute > now() - interval '1 hour'
+GROUP BY m.status ORDER BY number DESC, m.status
+
 -- name: waiting
 -- $1 how many are counted one by one
 SELECT aerofn_internal.count_events('pending', $1) AS pending, aerofn_internal.count_events('running', $1) AS running,

@@ -61,6 +61,7 @@ async def test_the_functions_figures(see, conn):
     assert "f: 100 invocations in the last hour, 3 failed" in await see("/")
     assert 'class="failed" d="M57' in await see("/") or 'class="failed" d="M58' in await see("/")
     one = await see("/functions/f")
+    assert "3.0 %: trap" in text_of(one)
     assert "1 min ago: 100, 3 failed" in one or "2 min ago: 100, 3 failed" in one
     p95 = await conn.fetchval("SELECT p95_ms FROM aerofn.metrics WHERE function = 'f'")
     assert p95 == pytest.approx(12.5, rel=0.05)
@@ -241,6 +242,7 @@ PLANS = {
     "figures.metrics": [("{f}",)],
     "figures.minutes": [("{f}",)],
     "figures.hour": [()],
+    "figures.failures": [("f",)],
     "functions.some": [("", 51)],
     "functions.versions": [("f", None, 11)],
 }  # fmt: skip

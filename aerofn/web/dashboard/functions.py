@@ -82,6 +82,7 @@ class FunctionPages:
         return {
             "metrics": metrics.get(name),
             "minutes": minutes.get(name, Minutes.none()),
+            "failures": await glance(("failures", name), lambda: desk.figures.failures(name)),
             "invocations": recent,
         }
 
