@@ -27,6 +27,7 @@ class Evidence:
     started_after_s: dict[tuple[str, str], float] = field(default_factory=dict)
     records: int = 0
     records_doubled: int = 0
+    records_counted: int = 0
 
 
 async def settled(postgres: Postgres, seconds: float) -> list[str]:
@@ -61,6 +62,7 @@ async def gather(postgres: Postgres, ledger: Ledger, sent: Container[str]) -> Ev
     await _dead(postgres, found)
     records = (await postgres.surely(Q.records))[0]
     found.records, found.records_doubled = records["number"], records["number"] - records["different"]
+    found.records_counted = records["counted"]
     return found
 
 

@@ -79,4 +79,7 @@ FROM pg_stat_all_tables s
 WHERE s.schemaname = 'aerofn_internal' AND (s.relname IN ('events', 'results', 'deliveries') OR s.relname LIKE 'invocations_%')
 
 -- name: records
-SELECT count(*) AS number, count(DISTINCT id) AS different FROM aerofn.invocations
+-- `counted`: what figures are made of; a soak is shorter than they are kept.
+SELECT count(*) AS number, count(DISTINCT id) AS different,
+       (SELECT coalesce(sum(m.invocations), 0)::bigint FROM aerofn_internal.invocation_minutes m) AS counted
+FROM aerofn.invocations

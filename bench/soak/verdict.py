@@ -88,7 +88,7 @@ def judge(
         Check("all settled", f"{total} effects", evidence.unsettled),
         Check("sent after the commit", f"{len(ledger.to_be_sent)} requests", evidence.unsent),
         Check("nodes", f"{len(windows)} faults", troubles),
-        Check("records", f"{evidence.records}", _doubled(evidence)),
+        Check("records", f"{evidence.records}", _records(evidence)),
         Check("load of every kind", f"{len(ledger.answers)} requests", _silent(ledger)),
         Check("no errors beside faults", f"{_errors(ledger)} within", _told(calm_troubles), of_time=True),
         Check("recovery", f"{_slowest(windows):.1f} s at most", _slow(windows), of_time=True),
@@ -105,8 +105,11 @@ def _ticks(evidence: Evidence) -> int:
     return _of(evidence, "tick") + _of(evidence, "tock")
 
 
-def _doubled(evidence: Evidence) -> list[str]:
-    return [f"{evidence.records_doubled} written twice"] if evidence.records_doubled else []
+def _records(evidence: Evidence) -> list[str]:
+    violations = [f"{evidence.records_doubled} written twice"] if evidence.records_doubled else []
+    if evidence.records_counted != evidence.records:
+        violations.append(f"{evidence.records_counted} are in the figures of {evidence.records}")
+    return violations
 
 
 def _silent(ledger: Ledger) -> list[str]:
