@@ -22,6 +22,7 @@ from aerofn.runtime.host import Host
 from aerofn.runtime.invocation import Invocation
 from aerofn.runtime.links import CannotLoad
 from aerofn.runtime.spare import Spare
+from aerofn.runtime.starts import Starts
 from aerofn.runtime.ticker import Ticker
 from aerofn.runtime.tier import Tiers
 from aerofn.runtime.turns import Turns
@@ -63,6 +64,7 @@ class Runtime:
         self.workers = Workers(self.config.worker_threads, self.loop)
         self.turns = Turns(self.loop, self.config.slice_ms)
         self.spare = Spare(self._tiers, self.loop)
+        self.starts = Starts(self.loop)
         self._state = State.RUNNING
 
     @property
@@ -107,14 +109,21 @@ class Runtime:
         """
         if self._state is not State.RUNNING:
             self._start()
+        number = self.starts.take() or await self.starts.wait(owner or component.digest)
+        try:
+            return await self._run(component, event, host, limits, owner or component.digest)
+        finally:
+            self.starts.leave(number)
+
+    async def _run(
+        self, component: Component, event: bytes, host: Host, limits: Limits, owner: Hashable
+    ) -> Run:
         if not self.turns.free():
             await self.turns.wait()  # making a store takes a while too
         fiber = self.spare.take(component, limits) or self._fresh(component, limits)
         if isinstance(fiber, str):
             return _refused(event, fiber)
-        invocation = Invocation(
-            self, fiber, component, event, host=host, limits=limits, owner=owner or component.digest
-        )
+        invocation = Invocation(self, fiber, component, event, host=host, limits=limits, owner=owner)
         self.running += 1
         try:
             return await invocation.run()
