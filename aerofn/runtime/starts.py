@@ -1,9 +1,9 @@
 """How many runs may begin before those that have begun are over: few, as long as the loop has enough to do.
 
-A run that begins while others are under way makes none of them end earlier, but all their memories have to fit into the
-processor's caches: of 32 callers that each wait on a short query, a few at a time make 7 % more requests a second than all
-at once, and half the p99. Who waits for something longer than that must hold nobody up: when the loop has nothing to do,
-or when a run is `OLD_S`, it does not count any more.
+A run that begins while others are under way makes none of them end earlier, but all their memories have to fit into
+the processor's caches: of 32 callers that each wait on a short query, a few at a time make 7 % more requests a second
+than all at once, and half the p99. Who waits for something longer than that must hold nobody up: when the loop has
+nothing to do, or when a run is `OLD_S`, it does not count any more.
 """
 
 import asyncio
