@@ -36,7 +36,7 @@ class Starts:
 
     async def wait(self, owner: Hashable) -> int:
         """A number, when it is the owner's turn."""
-        turn = self._loop.create_future()
+        turn: asyncio.Future[int] = self._loop.create_future()
         self._queues.setdefault(owner, deque()).append(turn)
         if self._looks_from is None:
             self._look_later()

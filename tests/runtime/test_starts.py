@@ -3,6 +3,8 @@
 import asyncio
 import time
 
+import pytest
+
 from aerofn.runtime import starts
 from aerofn.runtime.starts import YOUNG, Starts
 
@@ -40,7 +42,7 @@ def compute(seconds: float) -> None:
         pass
 
 
-async def test_as_many_as_may_and_owners_in_turn(monkeypatch) -> None:  # type: ignore[no-untyped-def]
+async def test_as_many_as_may_and_owners_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(starts, "OLD_S", 1000.0)
     crowd = Crowd()
     tasks = [*crowd.come("flood", YOUNG + 5), *crowd.come("other", 2)]
@@ -76,7 +78,7 @@ async def test_on_a_busy_loop_who_is_old_does_not_count() -> None:
         task.cancel()
 
 
-async def test_who_gives_up_leaves_the_turn_to_others(monkeypatch) -> None:  # type: ignore[no-untyped-def]
+async def test_who_gives_up_leaves_the_turn_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(starts, "OLD_S", 1000.0)
     crowd = Crowd()
     tasks = [*crowd.come("a", YOUNG), *crowd.come("b", 3), *crowd.come("c", 1)]
