@@ -36,9 +36,19 @@ class Status(StrEnum):
     HOST_ERROR = "host_error"
 
 
+_IDS = 64  # drawn at once: asking the system takes longer than all the rest
+_drawn: list[str] = []
+os.register_at_fork(after_in_child=_drawn.clear)
+
+
 def random_id() -> str:
-    """A random UUID (version 4) as text, in a quarter of the time that `str(uuid.uuid4())` takes."""
-    drawn = os.urandom(16).hex()
+    """A random UUID (version 4) as text, in a fraction of the time that `str(uuid.uuid4())` takes."""
+    try:
+        drawn = _drawn.pop()
+    except IndexError:
+        fresh = os.urandom(16 * _IDS).hex()
+        _drawn.extend(fresh[at : at + 32] for at in range(0, len(fresh), 32))
+        drawn = _drawn.pop()
     variant = "89ab"[int(drawn[16], 16) & 3]
     return f"{drawn[:8]}-{drawn[8:12]}-4{drawn[13:16]}-{variant}{drawn[17:20]}-{drawn[20:]}"
 

@@ -174,6 +174,7 @@ class Metrics:
         )
         self._lag = self._metric(Gauge, "event_loop_lag_seconds", "How late the event loop runs.")
         self._kept: dict[tuple[str, str, str], Callable[[float, float | None], None]] = {}
+        self._observing: dict[str, Callable[[float], None]] = {}
         self._seen: set[str] = set()
 
     def _metric(
@@ -205,8 +206,11 @@ class Metrics:
 
     def event_delay(self, function: str, seconds: float) -> None:
         """An event was started `seconds` after it was due."""
-        self._seen.add(function)
-        self._delays.labels(function).observe(max(0.0, seconds))
+        observe = self._observing.get(function)
+        if observe is None:
+            self._seen.add(function)
+            observe = self._observing[function] = self._delays.labels(function).observe
+        observe(max(0.0, seconds))
 
     def fetch(self, function: str, outcome: str) -> None:
         """Count an HTTP request of a function: `answered`, `kept`, or the error's code."""
@@ -237,6 +241,7 @@ class Metrics:
     def keep(self, functions: set[str]) -> None:
         """Drop the series of all other functions: they no longer exist."""
         self._kept = {key: count for key, count in self._kept.items() if key[0] in functions}
+        self._observing = {key: observe for key, observe in self._observing.items() if key in functions}
         for gone in self._seen - functions:
             for metric in (self._invocations, self._durations, self._memory, self._delays, self._fetches):
                 metric.remove_by_labels({"function": gone})

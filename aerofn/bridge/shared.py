@@ -6,6 +6,7 @@ statement cut short for the neighbours' sake) never reaches the guest: its run i
 and repeated in a transaction of its own.
 """
 
+import time
 from collections.abc import Sequence
 
 import asyncpg
@@ -47,6 +48,7 @@ class SharedSession(Session):
     Attributes:
         broken: the transaction is lost; nothing of it will last.
         full: no further member may join.
+        waited: seconds that the current member has waited for the database.
         alone: why this function had better not share transactions, once that is known.
     """
 
@@ -56,6 +58,7 @@ class SharedSession(Session):
         self._next = self._savepoint()
         self._subtransactions = 0
         self._opened = False
+        self.waited = 0.0
         self.full = False
         self.alone: str | None = None
 
@@ -74,7 +77,7 @@ class SharedSession(Session):
 
     def turn(self, parent: Parent | None = None) -> None:
         """The next member begins, in a trace of its own."""
-        self.queries = 0
+        self.queries, self.waited = 0, 0.0
         self._lead = self._next + ("" if parent is None else f"{tracing(parent)}; ")
 
     def keep(self) -> None:
@@ -98,7 +101,9 @@ class SharedSession(Session):
         if self.broken:
             raise SteppedAside("the shared transaction is lost")
         self._subtransactions += 1 + bool(self._lead)
+        began = time.perf_counter()
         ok, doc = await super().query(text, params)
+        self.waited += time.perf_counter() - began
         self.full = self.full or self._subtransactions >= _SUBTRANSACTIONS
         if not ok and _code(doc).code in _NOT_ALONE:
             self.full = True  # others wait for what this transaction holds

@@ -52,7 +52,11 @@ class Securing:
 
     async def __call__(self) -> None:
         """Wait for its end; raises what it raised."""
-        await asyncio.shield(self.begin())
+        task = self.begin()
+        if task.done():
+            task.result()
+        else:
+            await asyncio.shield(task)
 
 
 class _Sender(msgspec.Struct, frozen=True):

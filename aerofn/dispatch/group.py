@@ -19,6 +19,7 @@ class Group:
     """The members of one transaction, run one after another.
 
     Args:
+        function: whose events they are.
         eager: open the transaction before the first member asks for it.
 
     Attributes:
@@ -26,10 +27,15 @@ class Group:
         failed: those whose function failed; their effects are undone.
         aside: those that must run again, by themselves.
         late: one took too long for it.
-        ran: how many there were; the time they took, but for the first, who pays for the connection.
+        ran: how many there were.
+        waited_ms: the shortest time that one waited for the database, the first aside, who pays for the connection.
+            What others waited longer may be the machine's doing, or that of other transactions.
     """
 
-    def __init__(self, invoker: Invoker, registry: Registry, most: int, *, eager: bool) -> None:
+    def __init__(
+        self, function: str, invoker: Invoker, registry: Registry, most: int, *, eager: bool
+    ) -> None:
+        self.function = function
         self._invoker = invoker
         self._registry = registry
         self._most = most
@@ -42,7 +48,7 @@ class Group:
         self.aside: list[Waiting] = []
         self.late = False
         self.ran = 0
-        self.wall_ms = 0.0
+        self.waited_ms: float | None = None
         self._until = float("inf")
 
     @property
@@ -52,6 +58,11 @@ class Group:
         return [one.lease for one in (*self.aside, *now)] + [
             one.lease for one, _ in (*self.kept, *self.failed)
         ]
+
+    def abandon(self) -> None:
+        """Undo the effects at once, unless they have been committed."""
+        if self.shared is not None:
+            self.shared.abandon()
 
     async def run(self, lane: deque[Waiting]) -> None:
         """Take events from `lane` as far as they go together."""
@@ -81,7 +92,8 @@ class Group:
         self._current = None
         self.ran += 1
         if self.ran > 1:
-            self.wall_ms += trial.duration_ms
+            waited_ms = self.shared.waited * 1000
+            self.waited_ms = waited_ms if self.waited_ms is None else min(self.waited_ms, waited_ms)
         return self._sort(one, trial)
 
     async def _open(self, call: Call) -> None:

@@ -1,11 +1,11 @@
-"""What is known of functions in shared transactions: how long they take there, and which had better not be there."""
+"""What is known of functions in shared transactions: how long they wait there, and which had better not be there."""
 
 import time
 
 import structlog
 
 log = structlog.get_logger(__name__)
-_LANE_MS = 3.0  # for each so many that a member takes, one more transaction goes on beside the first
+_LANE_MS = 3.0  # for each so many that a member waits, one more transaction goes on beside the first
 _MOST_LANES = 4
 _NEW = 0.3  # weight of the latest measurement
 _STRIKES = 3
@@ -39,7 +39,7 @@ class Habits:
         self._query.add(function)
 
     def ran(self, function: str, ms_each: float) -> None:
-        """A shared transaction's members took so long on average."""
+        """Each of a shared transaction's members waited so long for the database, at the least."""
         known = self._ms_each.get(function, ms_each)
         self._ms_each[function] = known + _NEW * (ms_each - known)
         self._strikes.pop(function, None)

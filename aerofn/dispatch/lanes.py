@@ -11,7 +11,8 @@ Batches of one trigger are few at a time: what comes meanwhile makes the next on
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from typing import Any
 
 import msgspec
 import structlog
@@ -118,9 +119,13 @@ class Lanes:
 
     def _begin(self, alike: Alike, lane: Lane) -> None:
         lane.tasks += 1
-        task = asyncio.create_task(self._run(alike, lane))
+        self._spawn(self._run(alike, lane))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
         self.running.add(task)
         task.add_done_callback(self._ended)
+        return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self.running.discard(task)
@@ -129,13 +134,18 @@ class Lanes:
         self._outlets.room()
 
     async def _run(self, alike: Alike, lane: Lane) -> None:
+        ending: asyncio.Task[None] | None = None  # of the last transaction: its commit waits for the disk
         try:
             while lane.waiting:
                 size = lane.waiting[0].event.batch_size
                 if size > 1:
                     await self._outlets.batch(_taken(lane.waiting, size))
                 elif self._habits.may_share(alike[0]):
-                    await self._share(lane.waiting)
+                    group = await self._filled(lane.waiting)
+                    older, ending = ending, self._spawn(self._finish(group))
+                    await asyncio.sleep(0)  # the commit goes out first
+                    if older is not None:
+                        await asyncio.wait({older})  # one commits while another one is filled, and no more
                 else:
                     break
                 self._outlets.room()
@@ -146,34 +156,47 @@ class Lanes:
                 for one in lane.waiting:
                     self._outlets.alone(one)
 
-    async def _share(self, waiting: deque[Waiting]) -> None:
-        """Run what waits in one transaction, as far as it goes, and commit."""
+    async def _filled(self, waiting: deque[Waiting]) -> Group:
+        """Run what waits in one transaction, as far as it goes."""
         function = waiting[0].event.function
         eager = self._habits.queries(function)
-        group = Group(self._invoker, self._registry, self._most, eager=eager)
-        try:
+        group = Group(function, self._invoker, self._registry, self._most, eager=eager)
+        async with self._given_up(group):
             await group.run(waiting)
+        return group
+
+    async def _finish(self, group: Group) -> None:
+        """Commit, and settle what did not succeed."""
+        async with self._given_up(group):
             await self._commit(group)
-        except asyncio.CancelledError:
-            with contextlib.suppress(DatabaseUnavailable):
-                await self._queue.give_back(group.leases)
-            raise
-        finally:
-            if group.shared is not None:
-                group.shared.abandon()  # does nothing once committed
-        self._learn(function, group)
+        group.abandon()  # does nothing once committed
+        self._learn(group.function, group)
         for one, trial in group.failed:
             self._outlets.failed(one.event, self._invoker.conclude(trial))
         for one in group.aside:
             self._outlets.alone(one)
+
+    @contextlib.asynccontextmanager
+    async def _given_up(self, group: Group) -> AsyncIterator[None]:
+        """Give a transaction and its events up if the block is broken off."""
+        try:
+            yield
+        except asyncio.CancelledError:
+            group.abandon()
+            with contextlib.suppress(DatabaseUnavailable):
+                await self._queue.give_back(group.leases)
+            raise
+        except BaseException:
+            group.abandon()
+            raise
 
     def _learn(self, function: str, group: Group) -> None:
         if any(trial.host.queries for _, trial in group.kept[:1]):
             self._habits.queried(function)
         if group.late:
             self._habits.strike(function)
-        elif (counted := group.ran - 1) > 0:
-            self._habits.ran(function, group.wall_ms / counted)
+        elif group.waited_ms is not None:
+            self._habits.ran(function, group.waited_ms)
         if group.shared is not None and group.shared.alone is not None:
             self._habits.avoid(function, group.shared.alone)
 

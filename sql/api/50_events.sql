@@ -127,8 +127,8 @@ END $$;
 REVOKE ALL ON FUNCTION aerofn.discard_all FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION aerofn.discard_all TO aerofn_admin;
 
--- A lease's fencing token, never drawn twice. Not from a sequence: its numbers would come again after a crash that
--- lost the leases they were given to.
+-- A lease's fencing token, never drawn twice, or what the tokens of one look are made of. Not from a sequence: its
+-- numbers would come again after a crash that lost the leases they were given to.
 CREATE OR REPLACE FUNCTION aerofn_internal.new_token() RETURNS bigint
 LANGUAGE sql VOLATILE AS $$ SELECT hashtextextended(gen_random_uuid()::text, 0) $$;
 REVOKE ALL ON FUNCTION aerofn_internal.new_token() FROM PUBLIC;

@@ -33,6 +33,7 @@ DECLARE
   recent timestamptz := now() - interval '5 seconds';
   start timestamptz := least(to_timestamp(begin_due), recent);
   after_id bigint := CASE WHEN to_timestamp(begin_due) < recent THEN begin_id ELSE 0 END;
+  seed bigint := aerofn_internal.new_token();
   rank smallint;
   last smallint;
   held boolean;
@@ -60,7 +61,7 @@ BEGIN
     UPDATE aerofn_internal.events e
     SET state = CASE WHEN d.capped THEN 'pending' ELSE 'running' END::aerofn_internal.event_state, held = d.capped,
         attempt = e.attempt + (NOT d.capped)::int, leased_by = CASE WHEN NOT d.capped THEN lease.node END,
-        token = CASE WHEN NOT d.capped THEN aerofn_internal.new_token() END,
+        token = CASE WHEN NOT d.capped THEN hashint8extended(e.id, seed) END,
         lease_until = now() + make_interval(secs => seconds + d.timeout_ms / 1000.0)
     FROM (SELECT p.id, f.name AS function, o.name, o.batch_size, o.schema_name, o.table_name,
                  v.max_concurrency IS NOT NULL AS capped, coalesce(v.timeout_ms, 0) AS timeout_ms
