@@ -54,6 +54,35 @@ FROM (
 LEFT JOIN aerofn_internal.functions f ON f.id = e.function_id
 LEFT JOIN aerofn_internal.triggers t ON t.id = e.trigger_id;
 
+-- The ids of the newest events in a state (null: in any), of a function, of a trigger, before an id: at least the `most`
+-- newest of them. The states stand in the texts, and the values are planned with: dead events are found by an index of
+-- their own while a million others wait.
+CREATE OR REPLACE FUNCTION aerofn_internal.listed_events(
+  wanted text, of_function text, of_trigger text, before bigint, most int) RETURNS SETOF bigint
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  function_id int := (SELECT f.id FROM aerofn_internal.functions f WHERE f.name = of_function);
+  trigger_id int := (SELECT t.id FROM aerofn_internal.triggers t WHERE t.name = of_trigger);
+  part text;
+BEGIN
+  IF (of_function IS NULL) <> (function_id IS NULL) OR (of_trigger IS NULL) <> (trigger_id IS NULL) THEN
+    RETURN;
+  END IF;
+  FOREACH part IN ARRAY ARRAY['pending', 'running', 'dead', 'cancelled', 'done'] LOOP
+    IF part = coalesce(wanted, part) THEN
+      RETURN QUERY EXECUTE format(
+        'SELECT e.id FROM aerofn_internal.%s WHERE e.id < $1 %s %s ORDER BY e.id DESC LIMIT $4',
+        CASE part WHEN 'done' THEN 'done_events e' ELSE 'events e' END,
+        CASE WHEN part <> 'done' THEN format('AND e.state = %L', part) END,
+        concat(CASE WHEN of_function IS NOT NULL THEN 'AND e.function_id = $2 ' END,
+               CASE WHEN of_trigger IS NOT NULL THEN 'AND e.trigger_id = $3' END))
+      USING coalesce(before, 9223372036854775807), function_id, trigger_id, most;
+    END IF;
+  END LOOP;
+END $$;
+REVOKE ALL ON FUNCTION aerofn_internal.listed_events FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION aerofn_internal.listed_events TO aerofn_admin;
+
 CREATE OR REPLACE VIEW aerofn.deliveries AS
 SELECT t.name AS "trigger", d.sender_id, d.event_id, d.received_at
 FROM aerofn_internal.deliveries d JOIN aerofn_internal.triggers t ON t.id = d.trigger_id;

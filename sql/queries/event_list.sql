@@ -4,9 +4,7 @@
 -- $1 state or null, $2 function or null, $3 trigger or null, $4 only those before this id, or null, $5 most rows
 SELECT id, function, "trigger", source, state, priority, attempt, max_attempts, depth, role, run_at, created_at, node,
        errors -> -1 ->> 'message' AS reason, errors
-FROM aerofn.events
-WHERE ($1::text IS NULL OR state = $1) AND ($2::text IS NULL OR function = $2)
-  AND ($3::text IS NULL OR "trigger" = $3) AND ($4::bigint IS NULL OR id < $4)
+FROM aerofn.events WHERE id = ANY (ARRAY(SELECT aerofn_internal.listed_events($1, $2, $3, $4, $5)))
 ORDER BY id DESC LIMIT $5
 
 -- name: waiting
