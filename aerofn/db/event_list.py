@@ -7,6 +7,7 @@ import msgspec
 
 from aerofn import sql
 from aerofn.db.database import Database
+from aerofn.db.jsonb import fields_of
 from aerofn.errors import NotFound
 
 _Q = sql.queries("event_list")
@@ -85,7 +86,7 @@ class EventList:
     ) -> list[ListedEvent]:
         """Up to `limit` events that fit, newest first; `before`: with a lower id, for the next page."""
         rows = await self._database.fetch(_Q.some, state, function, trigger, before, limit)
-        return [ListedEvent(**_fields(row)) for row in rows]
+        return [ListedEvent(**fields_of(row, _JSON)) for row in rows]
 
     async def one(self, event: int, longest: int | None = None) -> ShownEvent:
         """An event with its payload and the errors of all its attempts.
@@ -102,7 +103,7 @@ class EventList:
             raise NotFound(
                 f"there is no event {event}", hint="completed events are gone; what ran is in the invocations"
             )
-        return ShownEvent(**_fields(row))
+        return ShownEvent(**fields_of(row, _JSON))
 
     async def waiting(self, before: int, limit: int) -> list[EventLine]:
         """Up to `limit` pending and running events with an id lower than `before`, newest first."""
@@ -147,11 +148,3 @@ class EventList:
             NotFound: there is no such trigger.
         """
         return int(await self._database.call(_Q.discard_all, trigger))
-
-
-def _fields(row: Any) -> dict[str, Any]:
-    """A row as JSON: what PostgreSQL wrote as JSON stays as it is."""
-    return {
-        key: msgspec.Raw(value.encode()) if key in _JSON and value is not None else value
-        for key, value in row.items()
-    }

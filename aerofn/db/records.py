@@ -7,6 +7,7 @@ import msgspec
 
 from aerofn import sql
 from aerofn.db.database import Database
+from aerofn.db.jsonb import fields_of
 from aerofn.errors import NotFound
 from aerofn.model import Status
 
@@ -97,12 +98,4 @@ class Records:
 
 
 def _listed(rows: list[Any]) -> list[ListedRecord]:
-    return [ListedRecord(**_fields(row)) for row in rows]
-
-
-def _fields(row: Any) -> dict[str, Any]:
-    """A row as JSON: what PostgreSQL wrote as JSON stays as it is."""
-    return {
-        key: msgspec.Raw(value.encode()) if key in _JSON and value is not None else value
-        for key, value in row.items()
-    }
+    return [ListedRecord(**fields_of(row, _JSON)) for row in rows]

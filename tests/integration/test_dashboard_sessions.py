@@ -113,7 +113,7 @@ async def test_a_token_may_be_pasted_with_line_breaks_and_bearer(client):
 
 ELSEWHERE = [
     "https://evil.example/", "//evil.example", "/dashboard/\\evil", "/functions/v1/f", "javascript:alert(1)",
-    "/dashboard/login", "/dashboard/\u202e", "/dashboardx",
+    "/dashboard/login", "/dashboard/\u202e", "/dashboardx", "/dashboard/..//evil.example", "/dashboard//evil.example",
 ]  # fmt: skip
 
 
@@ -143,8 +143,10 @@ async def test_guessing_is_slowed_down(node_of):
                 {"role": "service_role", "n": number}, "another secret, as long as it has to be"
             )
             given = {"form_token": form, "token": guess}
-            seen.append((await client.post("/dashboard/login", data=given, headers=OURS)).status_code)
+            answer = await client.post("/dashboard/login", data=given, headers=OURS)
+            seen.append(answer.status_code)
         assert (seen[0], seen[-1]) == (401, 429)
+        assert int(answer.headers["retry-after"]) > 0
 
 
 async def test_forms_from_anywhere_else_decide_nothing(node, client, conn):

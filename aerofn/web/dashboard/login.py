@@ -10,6 +10,9 @@ from aerofn.web.dashboard.render import html
 from aerofn.web.dashboard.session import PATH, Sessions
 
 HOME = PATH + "/"
+_TOO_MANY = 429
+# Of a path that some make another place of.
+_ELSEWHERE = ("\\", "//", "/.")
 
 
 class Login:
@@ -69,18 +72,15 @@ class Login:
             # The browser keeps the cookie to itself when it comes from another site's link.
             from_elsewhere=request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"),
         )
+        if error is not None and error.status == _TOO_MANY:
+            page.headers["retry-after"] = str(error.retry_after)
         page.raw_headers += [header for header in response.raw_headers if header[0] == b"set-cookie"]
         return page
 
 
 def _wanted(text: str | None) -> str:
-    """Where to go after the login: a page of the dashboard, whatever the link said."""
-    if (
-        text is None
-        or not text.startswith(HOME)
-        or not text.isascii()
-        or not text.isprintable()
-        or "\\" in text
-    ):
+    """Where to go after the login: a page of the dashboard, whatever the link said and whoever resolves it."""
+    fits = text is not None and text.startswith(HOME) and text.isascii() and text.isprintable()
+    if text is None or not fits or any(part in text for part in _ELSEWHERE):
         return HOME
     return HOME if text.startswith(HOME + "login") else text
