@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Hashable
 
-YOUNG = 6  # runs that count, at once
+YOUNG = 6
 OLD_S = 0.05
 LOOK_S = 0.002  # while somebody waits
 PROMPT_S = (
@@ -26,13 +26,14 @@ class Starts:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._numbers = itertools.count(1)
+        self._most = YOUNG
         self._young: dict[int, float] = {}  # by number: when it began, the oldest first
         self._queues: dict[Hashable, deque[asyncio.Future[int]]] = {}  # the owner whose turn is next first
         self._looks_from: tuple[float, float] | None = None  # the wall and the thread's time at the last look
 
     def take(self) -> int | None:
         """A number, if a run may begin now; who gets none calls `wait`."""
-        return None if self._queues or len(self._young) >= YOUNG else self._begin()
+        return None if self._queues or len(self._young) >= self._most else self._begin()
 
     async def wait(self, owner: Hashable) -> int:
         """A number, when it is the owner's turn."""
@@ -58,7 +59,7 @@ class Starts:
         return number
 
     def _call(self) -> None:
-        while self._queues and len(self._young) < YOUNG:
+        while self._queues and len(self._young) < self._most:
             owner, queue = next(iter(self._queues.items()))
             turn = queue.popleft()
             del self._queues[owner]
@@ -77,9 +78,13 @@ class Starts:
         now, (wall, computed), self._looks_from = time.perf_counter(), self._looks_from, None
         if now - wall < LOOK_S + PROMPT_S and time.thread_time() - computed < (now - wall) / 2:
             self._young.clear()
+            self._most *= 2
         else:
+            self._most = YOUNG
             for number in [number for number, began in self._young.items() if began < now - OLD_S]:
                 del self._young[number]
         self._call()
         if self._queues:
             self._look_later()
+        else:
+            self._most = YOUNG

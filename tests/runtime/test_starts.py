@@ -59,7 +59,7 @@ async def test_as_many_as_may_and_owners_in_turn(monkeypatch: pytest.MonkeyPatch
 
 
 async def test_nobody_waits_for_those_who_wait() -> None:
-    """The loop is idle: all begin, though none has ended."""
+    """The loop is idle: all begin, though none has ended, and ever more at a time."""
     crowd = Crowd()
     tasks = crowd.come("slow", 10 * YOUNG)
     async with asyncio.timeout(20):
