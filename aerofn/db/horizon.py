@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-_SLOW_S = 0.02
+_SLOW_S = 0.006
+_EACH_S = 0.0002  # for each event that a look brings, it may take longer
 _PERIOD_S = 1.0
 _SHARE = 10  # looks from the beginning may take a tenth of the time
 _USUAL = 0
@@ -59,7 +60,7 @@ class Horizon:
     def looked(self, seconds: float, found: Sequence[Found], *, filled: bool) -> None:
         """A look took `seconds` and brought these events; `filled`: there may be more."""
         if self._whole:
-            self._slow = seconds > _SLOW_S
+            self._slow = seconds > _SLOW_S + _EACH_S * len(found)
             self._next_whole = self._clock() + max(_PERIOD_S, seconds * _SHARE)
         self._priorities.update(event.priority for event in found)
         free = [(event.due, event.id) for event in found if event.due is not None]

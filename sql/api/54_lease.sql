@@ -42,17 +42,16 @@ DECLARE
   taken int;
 BEGIN
   PERFORM set_config('synchronous_commit', 'off', true);
-  SELECT (SELECT e.priority FROM aerofn_internal.events e WHERE e.state = 'pending' AND NOT e.held
-          ORDER BY e.priority DESC LIMIT 1),
-         (SELECT e.priority FROM aerofn_internal.events e WHERE e.state = 'pending' AND NOT e.held
-          ORDER BY e.priority LIMIT 1),
+  SELECT CASE WHEN priorities IS NOT NULL THEN (SELECT max(p) FROM unnest(priorities) p)
+           ELSE (SELECT e.priority FROM aerofn_internal.events e WHERE e.state = 'pending' AND NOT e.held
+                 ORDER BY e.priority DESC LIMIT 1) END,
+         CASE WHEN priorities IS NOT NULL THEN (SELECT min(p) FROM unnest(priorities) p)
+           ELSE (SELECT e.priority FROM aerofn_internal.events e WHERE e.state = 'pending' AND NOT e.held
+                 ORDER BY e.priority LIMIT 1) END,
          EXISTS (SELECT FROM aerofn_internal.events e WHERE e.state = 'pending' AND e.held AND e.order_key IS NULL)
          OR EXISTS (SELECT FROM aerofn_internal.events e WHERE e.state = 'pending' AND e.order_key IS NOT NULL),
          EXISTS (SELECT FROM aerofn_internal.versions v WHERE v.max_concurrency IS NOT NULL)
   INTO rank, last, held, caps;
-  IF priorities IS NOT NULL THEN
-    SELECT max(p), min(p) INTO rank, last FROM unnest(priorities) p;
-  END IF;
   IF held THEN
     room := (most + 1) / 2;
   END IF;

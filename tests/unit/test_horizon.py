@@ -23,6 +23,10 @@ def look(horizon, seconds, due=(), *, filled=False, priority=0):
 def test_quick_looks_always_begin_at_the_beginning():
     horizon = Horizon(Clock())
     assert [look(horizon, 0.001, [5.0], filled=True) for _ in range(3)] == [BEGINNING] * 3
+    # What a look takes for the events it brings is not held against it.
+    assert [look(horizon, 0.02, [5.0] * 100, filled=True) for _ in range(3)] == [BEGINNING] * 3
+    assert look(horizon, 0.02, [5.0]) == BEGINNING
+    assert look(horizon, 0.001) != BEGINNING
 
 
 def test_slow_looks_go_on_where_the_last_one_found_something_and_now_and_then_from_the_beginning():
