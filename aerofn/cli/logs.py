@@ -128,9 +128,10 @@ def _headline(row: Row) -> Text:
     at = row["timestamp"].astimezone().strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
     event = f" event {row['event_id']}" if row["event_id"] else ""
     again = f" attempt {row['attempt']}" if row["attempt"] > 1 else ""
+    trace = f"  trace {row['trace_id']}" if row["trace_id"] else ""
     return Text.assemble(
         (at, QUIET), f" {row['function']} ", (f"v{row['version']} {row['trigger']}{event}{again} ", QUIET),
-        cell(row["status"]), f" {row['duration_ms']:.1f} ms",
+        cell(row["status"]), f" {row['duration_ms']:.1f} ms", (trace, QUIET),
     )  # fmt: skip
 
 
