@@ -31,6 +31,13 @@ def kept(cache: Path) -> set[bytes]:
     return {wasm for wasm in GUESTS if digest(wasm).hex() in names}
 
 
+def last_used(cache: Path, wasm: bytes, seconds: float) -> None:
+    """Have it used so long ago."""
+    path = Vault(cache).path(digest(wasm))
+    os.utime(path.with_suffix(".label"), (0, time.time() - seconds))
+    os.utime(path, (0, 1))
+
+
 def size(cache: Path) -> int:
     return sum(path.stat().st_size for pattern in ("*.cwasm", "*.label") for path in cache.glob(pattern))
 
@@ -42,11 +49,11 @@ async def test_what_was_not_used_for_longest_goes_and_runs_on_where_it_is_loaded
     first = await make_runtime()
     held = [await Sandbox(first).load(wasm) for wasm in GUESTS[:3]]
     for age, wasm in enumerate(GUESTS[:3]):  # the first was used last, whichever was made first
-        os.utime(Vault(cache).path(digest(wasm)).with_suffix(".label"), (0, time.time() - 60 * age))
-        os.utime(Vault(cache).path(digest(wasm)), (0, 1))
+        last_used(cache, wasm, 60 * (1 + age))
     other = await make_runtime(cache_bytes=size(cache))
     await other.prepare(GUESTS[3])
     assert kept(cache) == {GUESTS[0], GUESTS[1], GUESTS[3]}
+    last_used(cache, GUESTS[3], 30)
     await first.tidy()  # in use there
     await other.prepare(GUESTS[4])
     assert kept(cache) == {GUESTS[0], GUESTS[1], GUESTS[4]}
