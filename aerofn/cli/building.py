@@ -16,7 +16,7 @@ def run(source: Path, output: Path | None, *, minify: bool, engine: str) -> None
     out = console()
     with console(stderr=True).status(f"building {source.name}") as status:
         made = build(source, output, minify=minify, engine=engine, progress=status.update)
-    size = f"{made.size / MIB:.1f} MB"
+    size = f"{made.size / MIB:.1f} MB" if made.size >= MIB // 10 else f"{made.size / 1024:.1f} KB"
     out.print(f"{made.output}  {size}  sha256 {made.digest[:12]}…  {made.seconds:.1f} s", style=GOOD)
     for warning in made.warnings:
         out.print(warning, style=WAITING)

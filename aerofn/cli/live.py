@@ -5,6 +5,8 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import NamedTuple
 
+import uvicorn
+
 from aerofn.app import Service, http_server
 from aerofn.errors import AeroFnError
 from aerofn.model import Record
@@ -38,14 +40,22 @@ async def live(
     try:
         ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         server = http_server(service, ready.set_result)
-        serving = asyncio.create_task(server.serve())
+        serving = asyncio.create_task(_serve(server))
         try:
             await asyncio.wait((ready, serving), timeout=_START_S, return_when=asyncio.FIRST_COMPLETED)
             if not ready.done():
-                raise AeroFnError("the HTTP server did not start", hint="its log lines above say why")
+                raise AeroFnError(
+                    f"the HTTP server does not listen on {settings.host}, port {settings.port}",
+                    hint="its log line above says why; --port chooses another one, 0 a free one",
+                )
             yield Live(service, ready.result())
         finally:
             server.should_exit = True
             await serving
     finally:
         await service.stop()
+
+
+async def _serve(server: uvicorn.Server) -> None:
+    with contextlib.suppress(SystemExit):  # where it cannot listen, uvicorn would end the process
+        await server.serve()

@@ -54,7 +54,8 @@ def print_error(error: AeroFnError, out: Console | None = None) -> None:
     out = out or console(stderr=True)
     out.print(Text.assemble(("error: ", f"bold {BAD}"), error.message), soft_wrap=True)
     if error.detail:
-        out.print(Text(f"  {error.detail.strip()}".replace("\n", "\n  "), QUIET), soft_wrap=True)
+        detail = error.detail.strip("\n").rstrip().replace("\n", "\n  ")
+        out.print(Text(f"  {detail}", QUIET), soft_wrap=True)
     if error.hint:
         out.print(Text.assemble(("  hint: ", WAITING), error.hint), soft_wrap=True)
 

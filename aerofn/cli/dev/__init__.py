@@ -82,6 +82,6 @@ async def _develop(folder: Path, settings: Settings, place: Place | None) -> Non
             folder, watch_filter=_Files(), stop_event=broken, debounce=100
         ):
             files = sorted({Path(path) for _, path in changes})
-            screen.saved([file.name for file in files])
+            screen.changed(files)
             await loop.update(files)
     raise AeroFnError("the node cannot go on", hint="its log lines above say why")

@@ -1,6 +1,7 @@
 """What `aerofn dev` shows: what was applied and built, and every invocation as it ends, with its log."""
 
 import time
+from pathlib import Path
 
 from rich.text import Text
 
@@ -44,9 +45,12 @@ class Screen:
             self._say(line)
         self._say(Text(f"up to date after {seconds:.1f} s", QUIET))
 
-    def saved(self, names: list[str]) -> None:
-        """Files of the project have changed."""
-        self._say(Text(f"saved {', '.join(names)}", QUIET))
+    def changed(self, files: list[Path]) -> None:
+        """Files of the project were saved or removed; not those that an editor makes for a moment beside them."""
+        present = [file.name for file in files if file.exists()]
+        removed = [file.name for file in files]
+        what = f"saved {', '.join(present)}" if present else f"removed {', '.join(removed)}"
+        self._say(Text(what, QUIET))
 
     def doing(self, text: str) -> None:
         """Something is being done that takes a while."""
@@ -76,5 +80,6 @@ class Screen:
 
     def _more(self, text: str, style: str) -> None:
         self._out.print(
-            Text("          " + text.strip().replace("\n", "\n          "), style), soft_wrap=True
+            Text("          " + text.strip("\n").rstrip().replace("\n", "\n          "), style),
+            soft_wrap=True,
         )

@@ -32,7 +32,8 @@ class BuildError extends Error {
 
 // esbuild's message as compilers print it: file:line:column: text, the line, a caret.
 function diagnostic({ text, location, notes = [] }) {
-  const extra = notes.map((note) => note.text);
+  const advice = text.startsWith("Could not resolve"); // on bundling otherwise, which an author cannot
+  const extra = advice ? [] : notes.map((note) => note.text);
   if (!location) return [text, ...extra].join("\n");
   const { file, line, column, lineText } = location;
   const caret = `${" ".repeat(column)}^`;
@@ -47,7 +48,8 @@ async function bundled(request) {
   } catch (failure) {
     if (!failure.errors?.length) throw failure;
     const [first, ...rest] = failure.errors.map(diagnostic);
-    throw new BuildError(first.split("\n")[0], [first, ...rest].join("\n\n"));
+    const [message, ...shown] = first.split("\n");
+    throw new BuildError(message, [shown.join("\n"), ...rest].join("\n\n"));
   }
 }
 
