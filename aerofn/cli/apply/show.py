@@ -37,8 +37,8 @@ def done(steps: list[Step], made: dict[str, int]) -> None:
     out = console()
     for name, number in made.items():
         out.print(f"{name} version {number} is ready", style=GOOD)
-    if not any(step.change in (Change.CREATE, Change.REPLACE, Change.DROP) for step in steps):
-        out.print("nothing to do", style=QUIET)
+    changed = sum(step.change in (Change.CREATE, Change.REPLACE, Change.DROP) for step in steps)
+    out.print(f"{changed} applied" if changed else "nothing to do", style=GOOD if changed else QUIET)
 
 
 def _sum(steps: list[Step]) -> str:

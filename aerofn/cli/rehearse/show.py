@@ -31,9 +31,13 @@ def report(function: str, versions: tuple[int, int], all_of_them: list[Compared]
     """Everything that differs, then the sum."""
     out = console()
     for one in all_of_them:
-        if one.differences:
-            style, word = (BAD, "fails") if one.broke else (WAITING, "differs")
-            out.print(Text.assemble((f"event {one.event} {word}", style)))
+        if one.broke:  # nothing else of it is to be compared
+            did = one.candidate.did
+            out.print(
+                Text.assemble((f"event {one.event} fails", BAD), f": {did['error']} ({did['outcome']})")
+            )
+        elif one.differences:
+            out.print(Text.assemble((f"event {one.event} differs", WAITING)))
             for difference in one.differences[:_MOST]:
                 out.print(
                     f"  {difference.where}: {_value(difference.active)} → {_value(difference.candidate)}"
