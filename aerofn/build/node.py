@@ -16,6 +16,7 @@ from aerofn.errors import InvalidRequest
 OLDEST = 20
 INSTALL = f"install Node.js {OLDEST} or later from https://nodejs.org, or with: nvm install --lts"
 SDK = Path(__file__).with_name("sdk")
+_END_S = 5.0
 
 
 def _missing(message: str) -> InvalidRequest:
@@ -118,7 +119,11 @@ class Workshop:
         """End the process, if there is one."""
         process, self._process = self._process, None
         if process is not None:
-            process.communicate()
+            try:
+                process.communicate(timeout=_END_S)
+            except subprocess.TimeoutExpired:  # it is in the middle of something that nobody waits for
+                process.kill()
+                process.communicate()
             self._said.close()
 
 
