@@ -114,12 +114,13 @@ class Fiber:
 
     # --- driving ---
 
-    def instantiate(self) -> bool:
-        """Ahead of the run: false if it failed, took more than a slice, or called the host, which is not there yet."""
-        began = _thread_time()
-        # a slice may end by the clock just after its beginning, but not two
-        done = ffi.future_poll(self._future) or (not self._asks and ffi.future_poll(self._future))
-        self.cpu_ns = _thread_time() - began
+    def instantiate(self, most_ns: int) -> bool:
+        """Ahead of the run: false if it failed, computed longer, or called the host, which is not there yet."""
+        done = False
+        while not (done or self._asks) and self.cpu_ns < most_ns:  # slices end by the clock
+            began = _thread_time()
+            done = ffi.future_poll(self._future)
+            self.cpu_ns += _thread_time() - began
         if done:
             ffi.future_free(self._future)
             self._future = None

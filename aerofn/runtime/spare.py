@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from aerofn.runtime.tier import Tiers
 
 LONGEST_S = 1.0
+MOST_NS = 5_000_000  # of a processor's time; JavaScript takes a tenth of that
 MOST_UNFIT = 1000
 
 
@@ -43,7 +44,7 @@ class Spare:
         except CannotLoad:  # the run will tell
             tier.give_back()
             return
-        if not fiber.instantiate():
+        if not fiber.instantiate(MOST_NS):
             fiber.release()
             self._avoid(component.digest)
             return
