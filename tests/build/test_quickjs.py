@@ -9,7 +9,7 @@ import pytest
 from aerofn.build import build
 from aerofn.build.contract import contract
 from aerofn.build.node import find_node, run_script, workshop
-from aerofn.build.quickjs import module, nest
+from aerofn.build.quickjs import base_for, module, nest
 from aerofn.build.quickjs.snapshot import spans
 from aerofn.build.toolchain import QUICKJS, ensure_toolchain
 from aerofn.errors import InvalidRequest
@@ -84,6 +84,14 @@ def test_a_top_level_that_does_not_end_is_ended(author: Write, monkeypatch: pyte
     assert caught.value.message == "the top level still runs after 0.2 seconds"
     monkeypatch.undo()
     assert build(author("export default () => 1;")).size > 1_000_000
+
+
+def test_a_toolchain_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+    toolchain = tmp_path / "toolchain"
+    toolchain.write_text("no directory")
+    with pytest.raises(InvalidRequest) as caught:
+        base_for(toolchain, contract(), find_node(), lambda _message: None)
+    assert "AEROFN_TOOLCHAIN_DIR" in (caught.value.hint or "")
 
 
 def test_code_of_another_wasmtime_is_made_anew(tmp_path: Path) -> None:

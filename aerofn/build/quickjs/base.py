@@ -13,6 +13,8 @@ from aerofn.build.node import SDK, run_script
 from aerofn.build.quickjs import module, nest
 from aerofn.build.quickjs.probe import probed
 from aerofn.build.quickjs.stub import before, stub
+from aerofn.build.toolchain import DIRECTORY_KEY
+from aerofn.errors import InvalidRequest
 from aerofn.runtime import section
 from aerofn.runtime.initial import Initial
 
@@ -38,15 +40,22 @@ def base_for(toolchain: Path, contract: Path, node: Path, progress: Callable[[st
     """The base of functions built with that toolchain for that contract; made when it is not there yet.
 
     Raises:
-        InvalidRequest: componentize-qjs could not make it.
+        InvalidRequest: componentize-qjs could not make it, or it cannot be kept there.
     """
     folder = toolchain / f"base-{_key(contract)}"
-    folder.mkdir(exist_ok=True)
-    with _alone(folder):
-        if not (folder / _SHIM).exists():
-            progress("preparing the JavaScript engine (once)")
-            _make(folder, toolchain, contract, node)
-        return _load(folder)
+    try:
+        folder.mkdir(exist_ok=True)
+        with _alone(folder):
+            if not (folder / _SHIM).exists():
+                progress("preparing the JavaScript engine (once)")
+                _make(folder, toolchain, contract, node)
+            return _load(folder)
+    except OSError as error:
+        raise InvalidRequest(
+            f"the JavaScript engine cannot be kept beside its toolchain: {error}",
+            hint=f"let this user write {toolchain}, or set {DIRECTORY_KEY} to a directory of your own",
+            code="toolchain_missing",
+        ) from None
 
 
 @lru_cache(maxsize=4)
