@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from sandbox_kit import FakeHost, Sandbox, do
 
-from aerofn.model import Outcome
+from aerofn.model import Outcome, Run
 from aerofn.runtime import Component, Runtime
 from aerofn.runtime.invocation import HOT
 from aerofn.runtime.tier import WARM_SLOTS
@@ -40,10 +40,16 @@ async def _crowd(runtime: Runtime, wasm: bytes, event: bytes, count: int) -> lis
     for host in hosts:
         host.gate = gate
         running.append(asyncio.create_task(own.run(guest, event, host)))
-    for host in hosts[: runtime.config.max_instances]:
-        await host.asked.wait()
+    await asyncio.gather(*map(_begun, hosts, running))
     gate.set()
     return [run.outcome for run in await asyncio.gather(*running)]
+
+
+async def _begun(host: FakeHost, run: "asyncio.Task[Run]") -> None:
+    """Wait until a run has asked its host, or was refused: a few begin at a time."""
+    asked = asyncio.create_task(host.asked.wait())
+    await asyncio.wait({asked, run}, return_when=asyncio.FIRST_COMPLETED)
+    asked.cancel()
 
 
 async def test_a_crowd_of_heavy_guests_runs_in_both_tiers_and_the_next_one_again(
