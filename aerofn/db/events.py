@@ -15,6 +15,7 @@ from aerofn.model import Caller, Event
 from aerofn.tracing import parent_of
 
 _Q = sql.queries("events")
+_MOST_LOOKS = 20  # in one lease, which is not to outlast whoever asks
 
 
 class Lease(NamedTuple):
@@ -33,11 +34,22 @@ class Events:
 
     async def lease(self, node: int, most: int, seconds: float) -> list[Event]:
         """Take up to `most` due events for `node`, for `seconds` at the longest."""
-        while True:
+        for _ in range(_MOST_LOOKS):
             rows = await self._look(node, most, seconds)
-            leased = [_event(row) for row in rows if row["token"] is not None]
-            if leased or not rows:  # else all of them are of functions with a cap, and held back by now
-                return leased
+            mine = sorted((row for row in rows if row["token"] is not None), key=_rank)
+            if mine or not rows:  # else all of them are of functions with a cap, and held back by now
+                return [event for row in mine if (event := await self._read(row)) is not None]
+        return []
+
+    async def _read(self, row: Any) -> Event | None:
+        """The event of a row; None for one that no function can be given, which is buried: no other is to suffer."""
+        try:
+            return _event(row)
+        except (RecursionError, ValueError) as error:
+            detail = "its JSON is nested too deeply" if isinstance(error, RecursionError) else str(error)
+            told = {"code": "unreadable_event", "message": "the event cannot be read", "detail": detail}
+            await self.bury(Lease(row["id"], row["token"]), {"attempt": row["attempt"], **told})
+            return None
 
     async def _look(self, node: int, most: int, seconds: float) -> list[Any]:
         started = time.monotonic()
@@ -87,6 +99,10 @@ class Events:
 
 def _columns(leases: Sequence[Lease]) -> tuple[list[int], list[int]]:
     return [lease.event for lease in leases], [lease.token for lease in leases]
+
+
+def _rank(row: Any) -> int:
+    return -int(row["priority"])
 
 
 def _event(row: Any) -> Event:

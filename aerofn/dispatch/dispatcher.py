@@ -132,6 +132,7 @@ class Dispatcher:
         for task in cut:
             task.cancel()
         await asyncio.gather(*cut, return_exceptions=True)
+        await self._give_back(self._lanes.abandon())
         await self._give_back_waiting()  # who left a lane meanwhile
 
     async def _give_back_waiting(self) -> None:

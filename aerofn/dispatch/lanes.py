@@ -80,6 +80,7 @@ class Lanes:
         self._most = most
         self._habits = Habits()
         self._lanes: dict[Alike, Lane] = {}
+        self._filled_groups: set[Group] = set()  # whose commit has a task that has not begun
         self.running: set[asyncio.Task[None]] = set()
 
     @property
@@ -117,6 +118,13 @@ class Lanes:
             lane.waiting.clear()
         return leases
 
+    def abandon(self) -> list[Lease]:
+        """Undo what was run and would be committed by tasks that were cancelled before they began; its leases."""
+        groups, self._filled_groups = self._filled_groups, set()
+        for group in groups:
+            group.abandon()
+        return [lease for group in groups for lease in group.leases]
+
     def _begin(self, alike: Alike, lane: Lane) -> None:
         lane.tasks += 1
         self._spawn(self._run(alike, lane))
@@ -142,6 +150,7 @@ class Lanes:
                     await self._outlets.batch(_taken(lane.waiting, size))
                 elif self._habits.may_share(alike[0]):
                     group = await self._filled(lane.waiting)
+                    self._filled_groups.add(group)
                     older, ending = ending, self._spawn(self._finish(group))
                     await asyncio.sleep(0)  # the commit goes out first
                     if older is not None:
@@ -167,6 +176,7 @@ class Lanes:
 
     async def _finish(self, group: Group) -> None:
         """Commit, and settle what did not succeed."""
+        self._filled_groups.discard(group)
         async with self._given_up(group):
             await self._commit(group)
         group.abandon()  # does nothing once committed

@@ -61,11 +61,19 @@ class _Parts:
         self.fresh: dict[str, Module] = {}
         self.cores: dict[str, Module] = {}
         for name, wasm in found.cores.items():
-            if name in compiled:
-                self.cores[name] = Module.deserialize_file(engine, compiled[name])
-            else:
-                self.cores[name] = self.fresh[name] = Module(engine, wasm)
+            core = _loaded(engine, compiled[name]) if name in compiled else None
+            if core is None:
+                core = self.fresh[name] = Module(engine, wasm)
+            self.cores[name] = core
         self.component = Component(engine, found.wasm)
+
+
+def _loaded(engine: Engine, path: str) -> Module | None:
+    """What was compiled already, unless it has gone meanwhile, or is of another processor."""
+    try:
+        return Module.deserialize_file(engine, path)
+    except WasmtimeError:
+        return None
 
 
 def _compile(engine: Engine, wasm: bytes, ask: Ask) -> tuple[_Parts, Scope | None]:

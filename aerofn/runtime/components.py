@@ -229,7 +229,9 @@ class Components:
         self, digest: bytes, target: Path, anatomy: Anatomy, known: Mapping[str, CodeFile]
     ) -> Files:
         cores = {
-            core: known.get(core) or self._vault.keep(bytes.fromhex(core), core_file(target, core), _CORE)
+            core: self._vault.keep(bytes.fromhex(core), fresh, _CORE)
+            if (fresh := core_file(target, core)).exists()
+            else known[core]
             for core in anatomy.cores
         }
         return Files(self._vault.keep(digest, target, msgspec.json.encode(anatomy)), cores)

@@ -192,5 +192,7 @@ class Described:
             name, kind, index = reader.name(), reader.byte(), reader.number()
             if kind > section.A_GLOBAL:
                 raise UnsupportedError("export")
+            if index >= len(self._of(kind)):
+                raise UnsupportedError("an export of nothing")
             described = self._of(kind)[index]
             self._declared.append(b"\x03" + binary.name(name) + bytes((kind,)) + described)

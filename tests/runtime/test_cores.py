@@ -11,7 +11,7 @@ from wasmtime import wat2wasm
 
 from aerofn.errors import InvalidComponent
 from aerofn.model import Outcome
-from aerofn.runtime import Runtime
+from aerofn.runtime import Runtime, binary
 from aerofn.runtime.cores import LARGE, Split, name_of, split
 from aerofn.runtime.surgery import Scope
 
@@ -120,6 +120,35 @@ async def test_a_lost_or_damaged_core_is_compiled_again(
     assert (await sandbox.run(await sandbox.runtime.load(digest, fetch))).output == b'"ok"'
     assert fetched == [1]
     assert core_files(cache) == [core]
+
+
+async def test_a_core_of_another_processor_is_compiled_again(make_runtime: Make, tmp_path: Path) -> None:
+    """Its tag is right, and wasmtime does not take it: who comes next must not do without for good."""
+    cache, runtime = tmp_path / "cache", await make_runtime(cache_dir=tmp_path / "cache")
+    (digest,) = parts(shared()).cores
+    foreign = tmp_path / "foreign"
+    foreign.write_bytes(b"machine code of another machine")
+    runtime._components._vault.keep(bytes.fromhex(digest), foreign, b"core")
+    sandbox = Sandbox(runtime)
+    guest = await sandbox.load(shared())
+    assert guest.anatomy.cores == (digest,)
+    assert (await sandbox.run(guest)).output == b'"ok"'
+    (core,) = core_files(cache)
+    assert core.read_bytes()[:4] == b"\x7fELF"  # wasmtime's machine code
+
+
+def test_a_module_that_exports_nothing_is_left_alone() -> None:
+    body = b"\x00" + b"\x01" * LARGE + b"\x0b"
+    export = binary.section(7, b"\x01" + binary.name(b"f") + b"\x00\x05")
+    module = (
+        b"\0asm\x01\0\0\0"
+        + binary.section(1, b"\x01\x60\x00\x00")
+        + binary.section(3, b"\x01\x00")
+        + export
+        + binary.section(10, b"\x01" + binary.name(body))
+    )
+    wasm = b"\0asm\x0d\0\x01\0" + binary.section(1, module)
+    assert split(wasm, nested=False) == Split(wasm)
 
 
 async def test_nobody_imports_anothers_core(sandbox: Sandbox) -> None:

@@ -6,6 +6,7 @@ import asyncpg
 import pytest
 
 from aerofn import sql
+from aerofn.db.database import Database
 from aerofn.db.events import Events
 from aerofn.db.horizon import BEGINNING
 from aerofn.dispatch.sweep import Sweep
@@ -173,3 +174,23 @@ async def test_that_a_node_has_gone_is_noticed_while_whole_sweeps_are_rare(datab
         await free.wait()
     sweeping.cancel()
     assert await conn.fetchval("SELECT state::text FROM aerofn.events") == "pending"
+
+
+async def test_an_event_that_no_function_can_be_given_is_buried_and_the_others_run(database):
+    """Leasing must not end by it: the node would, and the next one."""
+    conn = await database.connect()
+    await conn.execute("SELECT aerofn.register_function('f', $1)", COMPONENT)
+    await conn.execute("SELECT aerofn.invoke('f', '1')")
+    await conn.execute(
+        """INSERT INTO aerofn_internal.events (function_id, source, role, max_attempts, payload)
+        SELECT function_id, 'schedule', role, 5,
+               json_build_object('payload', (repeat('[', 3000) || repeat(']', 3000))::json)
+        FROM aerofn_internal.events"""
+    )
+    async with asyncpg.create_pool(database.url, min_size=0, max_size=2) as pool:
+        asked = Database(pool)
+        (event,) = await Events(asked).lease(1, 10, 60.0)
+        await asked.close()
+    assert (event.function, event.trigger) == ("f", "invoke")
+    (dead,) = await conn.fetch("SELECT errors ->> 0 AS error FROM aerofn.events WHERE state = 'dead'")
+    assert "nested too deeply" in dead["error"]
