@@ -82,6 +82,7 @@ class Guard:
         self._child = await asyncio.create_subprocess_exec(
             sys.executable, "-P", "-m", "aerofn.bridge.guard_child",
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, env=_environment(),
+            start_new_session=True,  # Ctrl-C at a terminal is for the node, which still judges while it drains
         )  # fmt: skip
         return self._child
 

@@ -5,6 +5,7 @@ in UTF-8, or a verdict as JSON.
 """
 
 import resource
+import signal
 import struct
 import sys
 
@@ -16,7 +17,8 @@ _MEMORY = 1 << 30
 
 
 def main() -> None:
-    """Judge texts until standard input ends."""
+    """Judge texts until standard input ends; SIGTERM, which systemd sends to all of a unit, is for the node."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     _limit(resource.RLIMIT_AS, _MEMORY)
     _limit(resource.RLIMIT_CORE, 0)
     source, sink = sys.stdin.buffer, sys.stdout.buffer

@@ -82,6 +82,7 @@ class Compiler:
             str(target), str(config.compile_timeout_s * THREADS), str(config.compile_memory_mb << 20),
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
             env=_environment(), cwd="/",
+            start_new_session=True,  # Ctrl-C at a terminal is for the node, and says nothing about the component
         )  # fmt: skip
         try:
             async with asyncio.timeout(config.compile_timeout_s * BUSY):

@@ -51,7 +51,7 @@ async def start(folder: Path, *arguments: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         *CTRL_C_WORKS, sys.executable, "-m", "aerofn", "dev", "--port", "0", *arguments,
         cwd=folder, env={**clean, "PYTHONPATH": str(ROOT)},
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
 
 
@@ -85,7 +85,7 @@ async def test_an_hour_of_work(folder):
     await read_until(dev, "✗ db/002_more.sql")
     (folder / "db" / "001_notes.sql").write_text(SCHEMA + ";")
     assert "start over" in await read_until(dev, "--fresh")
-    dev.send_signal(signal.SIGINT)
+    os.killpg(dev.pid, signal.SIGINT)  # as a terminal does: all that it started is told too
     out, err = await asyncio.wait_for(dev.communicate(), LONGEST_S)
     assert (dev.returncode, err.decode()) == (0, ""), out.decode()
     assert postgres_below(folder / ".aerofn" / "dev") == []

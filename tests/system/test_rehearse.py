@@ -89,6 +89,18 @@ async def test_a_version_that_fails(past):
     assert {"where": "outcome", "active": "success", "candidate": "function_error"} in second["differences"]
 
 
+async def test_a_version_that_acts_as_somebody_else(past, tmp_path):
+    conn = await past.connect()
+    number = await conn.fetchval(
+        "SELECT aerofn.register_function('cents', $1, activate => false, run_as => 'anon')",
+        component(tmp_path, ACTIVE),
+    )
+    said = await rehearse(past, number)
+    assert said.code == 1
+    assert "0 the same, 0 differ, 3 fail" in said.out
+    assert f"version {number} acts as anon, version 1 as the event's caller" in said.out
+
+
 async def test_what_is_not_there(past, database):
-    assert "has not a version 9" in (await rehearse(past, 9)).err
-    assert "has not an active version" in (await rehearse(database, 1)).err
+    assert "has no version 9" in (await rehearse(past, 9)).err
+    assert "has no active version" in (await rehearse(database, 1)).err

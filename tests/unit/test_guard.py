@@ -99,6 +99,14 @@ async def child_of(guard):
     return guard._child
 
 
+async def test_what_stops_a_node_does_not_stop_its_child(guard):
+    child = await child_of(guard)
+    assert os.getpgid(child.pid) != os.getpgid(0)  # a terminal's Ctrl-C goes to the whole group
+    os.kill(child.pid, signal.SIGTERM)  # systemd's goes to the whole unit
+    assert (await guard.verdict("SELECT 'while it drains'")).refusal is None
+    assert guard._child is child
+
+
 async def test_a_killed_child_is_replaced(guard):
     child = await child_of(guard)
     os.kill(child.pid, signal.SIGKILL)

@@ -24,7 +24,7 @@ class Screen:
         """The node runs."""
         self._say(Text.assemble("serving ", (url, "cyan")))
         if environment is not None:
-            self._say(Text(f"psql and curl in another terminal: . {environment}", QUIET))
+            self._say(Text(f'in another terminal: . {environment}; psql "$DATABASE_URL"', QUIET))
 
     def migrated(self, names: list[str]) -> None:
         """Files of the project's schema were applied."""

@@ -36,7 +36,7 @@ async def _run(database_url: str | None, function: str, version: int, last: int,
     if as_json:
         print_json(compared)
     else:
-        show.report(function, (active.number, other.number), compared)
+        show.report(function, (active, other), compared)
     return FAILED if any(one.differences for one in compared) else OK
 
 

@@ -39,8 +39,8 @@ async def candidate(db: Connection, bench: Workbench, function: str, number: int
     """
     row = await db.fetchrow(_Q.version, function, number)
     if row is None:
-        which = "an active version" if number is None else f"a version {number}"
-        raise NotFound(f"function {function!r} has not {which}", hint="aerofn functions lists them")
+        which = "active version" if number is None else f"version {number}"
+        raise NotFound(f"function {function!r} has no {which}", hint="aerofn functions lists them")
     declared = project.Function(source="", timeout_ms=row["timeout_ms"], memory_mb=row["memory_mb"])
     given = function_environment()
     return Candidate(

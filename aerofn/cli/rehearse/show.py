@@ -8,6 +8,7 @@ from rich.text import Text
 
 from aerofn.cli.output import BAD, GOOD, QUIET, WAITING, console
 from aerofn.cli.rehearse.compare import Difference, Ran
+from aerofn.cli.rehearse.rehearsal import Candidate
 
 _MOST = 5
 _LONGEST = 70
@@ -27,8 +28,8 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
         return self.active.succeeded and not self.candidate.succeeded
 
 
-def report(function: str, versions: tuple[int, int], all_of_them: list[Compared]) -> None:
-    """Everything that differs, then the sum."""
+def report(function: str, versions: tuple[Candidate, Candidate], all_of_them: list[Compared]) -> None:
+    """Everything that differs, then the sum; `versions`: the active one and the other."""
     out = console()
     for one in all_of_them:
         if one.broke:  # nothing else of it is to be compared
@@ -44,7 +45,16 @@ def report(function: str, versions: tuple[int, int], all_of_them: list[Compared]
                 )
             if len(one.differences) > _MOST:
                 out.print(f"  and {len(one.differences) - _MOST} more", style=QUIET)
-    out.print(_sum(function, versions, all_of_them))
+    active, other = versions
+    if active.run_as != other.run_as:  # what explains most refusals
+        out.print(
+            f"version {other.number} acts as {_actor(other)}, version {active.number} as {_actor(active)}"
+        )
+    out.print(_sum(function, (active.number, other.number), all_of_them))
+
+
+def _actor(version: Candidate) -> str:
+    return "the event's caller" if version.run_as is None else version.run_as
 
 
 def _sum(function: str, versions: tuple[int, int], all_of_them: list[Compared]) -> Text:
