@@ -1,10 +1,13 @@
 """Finds and runs the author's Node.js."""
 
 import atexit
+import contextlib
 import functools
+import itertools
 import json
 import re
 import shutil
+import socket
 import subprocess
 import tempfile
 import threading
@@ -67,12 +70,15 @@ def run_script(node: Path, script: str, *arguments: str, stdin: str = "") -> str
 class Workshop:
     """A Node process with build.mjs, which stays: started anew, it would load esbuild for each build.
 
-    It ends when its standard input does, so it cannot outlive this process.
+    It is spoken with over a socket that is its standard input, which none of its children inherits: what they print,
+    and an author's code with them, is never taken for an answer. It ends when the socket does, so it cannot outlive
+    this process.
     """
 
     def __init__(self, node: Path) -> None:
         self._command = [str(node), str(SDK / "node" / "build.mjs")]
         self._turn = threading.Lock()
+        self._numbers = itertools.count(1)
         self._process: subprocess.Popen[bytes] | None = None
 
     def ask(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -82,49 +88,63 @@ class Workshop:
             InvalidRequest: the author has to mend something, or the toolchain failed.
         """
         with self._turn:
-            answer = self._answer(json.dumps(request).encode() + b"\n")
-        if "broken" in answer:
-            raise _failed(answer["broken"])
-        if "error" in answer:
-            error = answer["error"]
-            raise InvalidRequest(error["message"], detail=error.get("detail"), code="build_failed")
-        found: dict[str, Any] = answer["ok"]
-        return found
+            answer = self._answer({**request, "id": next(self._numbers)})
+        match answer:
+            case {"ok": found}:
+                return dict(found)
+            case {"error": error}:
+                raise InvalidRequest(error["message"], detail=error.get("detail"), code="build_failed")
+        raise _failed(str(answer["broken"]))
 
-    def _answer(self, line: bytes) -> dict[str, Any]:
-        process = self._started()
-        assert process.stdin is not None
-        assert process.stdout is not None
+    def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        self._start()
+        line = b""
         try:
-            process.stdin.write(line)
-            process.stdin.flush()
-            answer: dict[str, Any] = json.loads(process.stdout.readline())
-        except (OSError, ValueError):  # it has ended, or was ended
-            self._said.seek(0)
-            said = self._said.read().decode(errors="replace").strip()
-            self.close()
-            raise _failed(said or f"build.mjs ended with {process.returncode}") from None
-        return answer
+            self._wire.write(json.dumps(request).encode() + b"\n")
+            self._wire.flush()
+            line = self._wire.readline()
+            return _checked(json.loads(line), request["id"])
+        except (OSError, ValueError):  # it has ended, was ended, or is out of step
+            unexpected = f"build.mjs answered {line[:200]!r}" if line else "build.mjs has ended"
+            raise _failed(self.close() or unexpected) from None
 
-    def _started(self) -> subprocess.Popen[bytes]:
-        if self._process is None or self._process.poll() is not None:
-            self.close()
-            self._said = tempfile.TemporaryFile()  # noqa: SIM115  its own output, for as long as it runs
+    def _start(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            return
+        self.close()
+        ours, its = socket.socketpair()
+        with ours, its:
+            self._wire = ours.makefile("rwb")
+            self._said = tempfile.TemporaryFile()  # noqa: SIM115  its errors, for as long as it runs
             self._process = subprocess.Popen(  # noqa: S603
-                self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said
+                self._command, stdin=its.fileno(), stdout=subprocess.DEVNULL, stderr=self._said
             )
-        return self._process
 
-    def close(self) -> None:
-        """End the process, if there is one."""
+    def close(self) -> str:
+        """End the process, if there is one; what it said on standard error."""
         process, self._process = self._process, None
-        if process is not None:
-            try:
-                process.communicate(timeout=_END_S)
-            except subprocess.TimeoutExpired:  # it is in the middle of something that nobody waits for
-                process.kill()
-                process.communicate()
-            self._said.close()
+        if process is None:
+            return ""
+        with contextlib.suppress(OSError):  # what was not sent yet
+            self._wire.close()
+        try:
+            process.wait(_END_S)
+        except subprocess.TimeoutExpired:  # it is in the middle of something that nobody waits for
+            process.kill()
+            process.wait()
+        with self._said as said:
+            said.seek(0)
+            return said.read().decode(errors="replace").strip()
+
+
+def _checked(answer: Any, number: int) -> dict[str, Any]:
+    """An answer of the known forms to the request of that number; ValueError if it is none."""
+    match answer:
+        case {"id": found, "ok": dict()} | {"id": found, "broken": str()} if found == number:
+            return dict(answer)
+        case {"id": found, "error": {"message": str()}} if found == number:
+            return dict(answer)
+    raise ValueError
 
 
 @functools.lru_cache

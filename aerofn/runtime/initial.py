@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from wasmtime import Config, Engine, Store, Trap, WasiConfig, WasmtimeError
-from wasmtime.component import Component, Linker
+from wasmtime.component import Component, Instance, Linker
 
+from aerofn.errors import InvalidRequest
 from aerofn.runtime import ffi
 from aerofn.runtime.surgery import PAGE
 
@@ -77,6 +78,7 @@ class Initial:
 
         Raises:
             NotInitialised: it returned an error, trapped or took longer than SECONDS.
+            InvalidRequest: the machine refuses what the instance needs.
         """
         store = Store(self._engine)
         store.set_wasi(WasiConfig())
@@ -92,12 +94,23 @@ class Initial:
             finally:
                 watch.cancel()
 
-    def _state_after(self, store: Store, function: str, arguments: tuple[Any, ...]) -> State:
+    def _instance(self, store: Store) -> Instance:
         linker = Linker(self._engine)
         linker.allow_shadowing = True
         linker.define_unknown_imports_as_traps(self._component)
         linker.add_wasip2()
-        instance = linker.instantiate(store, self._component)
+        try:
+            return linker.instantiate(store, self._component)
+        except WasmtimeError as error:  # none of the author's code has run
+            raise InvalidRequest(
+                "this machine cannot start the JavaScript engine",
+                detail=str(error),
+                hint="free memory, or lift the limit on address space (ulimit -v): some GB of it are reserved",
+                code="build_failed",
+            ) from None
+
+    def _state_after(self, store: Store, function: str, arguments: tuple[Any, ...]) -> State:
+        instance = self._instance(store)
 
         def call(name: str, *given: Any) -> Any:
             called = instance.get_func(store, name)

@@ -1,19 +1,24 @@
 """That our way to a QuickJS component gives what componentize-qjs gives, and stops what does not end."""
 
+import itertools
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from wasmtime import Engine, Global, Instance, Module, Store
 
 from aerofn.build import build
 from aerofn.build.contract import contract
 from aerofn.build.node import find_node, run_script, workshop
-from aerofn.build.quickjs import base_for, module, nest
+from aerofn.build.quickjs import base, base_for, module, nest
 from aerofn.build.quickjs.snapshot import spans
 from aerofn.build.toolchain import QUICKJS, ensure_toolchain
 from aerofn.errors import InvalidRequest
-from aerofn.runtime import initial, section
+from aerofn.runtime import binary, initial, section
 from tests.build.conftest import FUNCTIONS
 
 Write = Callable[..., Path]
@@ -75,6 +80,52 @@ def test_segments_hold_all_that_is_not_zero() -> None:
     found = spans(many)
     assert len(found) == 10_000
     assert found[-1] == (len(many) - 1, len(many))
+
+
+def _spans_as_defined(memory: bytes, most: int) -> list[tuple[int, int]]:
+    """The definition: no zeros at their ends nor five within, then the narrowest gaps, the first of equal ones."""
+    found = [match.span() for match in re.finditer(rb"[^\0]+(?:\0{1,4}[^\0]+)*", memory)]
+    while len(found) > most:
+        gaps = [after[0] - before[1] for before, after in itertools.pairwise(found)]
+        at = gaps.index(min(gaps))
+        found[at : at + 2] = [(found[at][0], found[at + 1][1])]
+    return found
+
+
+@given(st.lists(st.tuples(st.integers(0, 12), st.binary(max_size=3))), st.integers(1, 8))
+def test_segments_are_those_of_their_definition(runs: list[tuple[int, bytes]], most: int) -> None:
+    memory = b"".join(bytes(zeros) + data for zeros, data in runs)
+    assert spans(memory, most) == _spans_as_defined(memory, most)
+
+
+def test_globals_of_32_bits_are_written_as_they_are() -> None:
+    content = b"\x03" + b"\x7f\x01\x41\x00\x0b" * 3
+    values = [0x7FFFFFFF, 0x80000000, 0xFFFFFFFF]
+    exported = b"\x03" + b"".join(binary.name(b"%d" % i) + b"\x03" + bytes([i]) for i in range(3))
+    wasm = b"\0asm\x01\0\0\0" + binary.section(section.GLOBAL, module.with_globals(content, values))
+    store = Store(Engine())
+    made = Instance(store, Module(store.engine, wasm + binary.section(section.EXPORT, exported)), [])
+    found = [made.exports(store)[str(i)] for i in range(3)]
+    assert [each.value(store) & 0xFFFFFFFF for each in found if isinstance(each, Global)] == values
+
+
+def test_a_base_depends_on_all_that_makes_it() -> None:
+    """All that its modules import of the runtime, and what that imports."""
+    made_by = {path.name for path in base._makers()}
+    assert {"componentize.mjs", "initial.py", "probe.py"} <= made_by
+    for path in base._makers():
+        imported = re.findall(r"^from aerofn\.runtime\.(\w+) import", path.read_text(), re.MULTILINE)
+        assert {f"{name}.py" for name in imported} - {"ffi.py"} <= made_by
+
+
+def test_a_machine_that_cannot_run_the_engine_is_not_the_authors_fault(
+    author: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(initial, "MEMORY", 1 << 16)
+    with pytest.raises(InvalidRequest, match="this machine cannot start the JavaScript engine") as caught:
+        build(author("export default () => 1;"))
+    assert "ulimit -v" in (caught.value.hint or "")
+    assert "memory" in (caught.value.detail or "")
 
 
 def test_a_top_level_that_does_not_end_is_ended(author: Write, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,9 @@ the code. So all before it is done once for each toolchain and contract:
                                                                         └ with a probe to read its state: compiled
 
 and a build is: instantiate that, call `init`, read memory and globals, write them into the template. The component is
-byte for byte the one that componentize-qjs makes (tests/build/test_quickjs.py compares).
+byte for byte the one that componentize-qjs makes, up to 10,000 segments of data; above, both close the narrowest gaps
+between them until that many are left, and which ones of equal width may differ, so the bytes do and the state does not
+(tests/build/test_quickjs.py compares both).
 """
 
 from aerofn.build.quickjs.base import Base, base_for

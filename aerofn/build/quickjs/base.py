@@ -66,10 +66,17 @@ def _load(folder: Path) -> Base:
 
 
 def _key(contract: Path) -> str:
-    """What a base depends on, beside the toolchain."""
-    files = [contract, *sorted((SDK / "wit").rglob("*.wit")), *sorted(Path(__file__).parent.glob("*.py"))]
+    files = [contract, *_makers()]
     digests = b"".join(hashlib.sha256(file.read_bytes()).digest() for file in files)
     return hashlib.sha256(digests).hexdigest()[:16]
+
+
+def _makers() -> list[Path]:
+    """The files that a base depends on, beside the toolchain and the contract."""
+    ours, runtime = Path(__file__).parent, Path(section.__file__).parent
+    shared = [runtime / f"{name}.py" for name in ("binary", "growth", "initial", "section", "surgery")]
+    script = SDK / "node" / "componentize.mjs"
+    return [script, *sorted((SDK / "wit").rglob("*.wit")), *sorted(ours.glob("*.py")), *shared]
 
 
 @contextlib.contextmanager

@@ -56,14 +56,18 @@ def mutable_globals(module: bytes) -> list[int]:
 
 
 def with_globals(content: bytes, values: Iterable[int]) -> bytes:
-    """A globals section, with these values in those that can change."""
+    """A globals section, with these values (of 32 bits, unsigned) in those that can change."""
     given = iter(values)
     found = _globals(content)
     parts = [
-        bytes((_I32, 1, _I32_CONST)) + binary.signed(next(given)) + b"\x0b" if mutable else text
+        bytes((_I32, 1, _I32_CONST)) + _signed(next(given)) + b"\x0b" if mutable else text
         for mutable, text in found
     ]
     return binary.number(len(found)) + b"".join(parts)
+
+
+def _signed(value: int) -> bytes:
+    return binary.signed(value - (value >> 31 << 32))
 
 
 def _globals(content: bytes) -> list[tuple[bool, bytes]]:

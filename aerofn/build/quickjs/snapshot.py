@@ -1,5 +1,7 @@
 """From an author's bundled code to a component: `init` is run, and what it left becomes the component's first state."""
 
+import heapq
+import itertools
 import re
 
 from aerofn.build.quickjs import module, nest
@@ -9,8 +11,8 @@ from aerofn.runtime.initial import State
 from aerofn.runtime.surgery import PAGE
 
 _MOST = 10_000  # segments; engines refuse many more
-# what is not zero, together with zeros in between that take less than another segment's head
-_PART = re.compile(rb"[^\0]+(?:\0{1,4}[^\0]+)*")
+# zeros that take more than another segment's head; what lies between is not matched, which would take memory for it
+_GAP = re.compile(rb"\0{5,}")
 
 
 def snapshot(base: Base, code: str) -> bytes:
@@ -38,15 +40,13 @@ def _frozen(template: bytes, state: State) -> bytes:
     return nest.rewritten(template, change)
 
 
-def spans(memory: bytes) -> list[tuple[int, int]]:
-    """Start and end of the segments that `memory` is written as: at most _MOST, by closing the narrowest gaps."""
-    found = [match.span() for match in _PART.finditer(memory)]
-    by_gap = sorted(range(1, len(found)), key=lambda i: found[i][0] - found[i - 1][1])
-    closed = set(by_gap[: max(0, len(found) - _MOST)])
-    joined = found[:1]
-    for i, (start, end) in enumerate(found[1:], 1):
-        if i in closed:
-            joined[-1] = (joined[-1][0], end)
-        else:
-            joined.append((start, end))
-    return joined
+def spans(memory: bytes, most: int = _MOST) -> list[tuple[int, int]]:
+    """Start and end of the segments that `memory` is written as: at most `most`, by closing the narrowest gaps."""
+    end = len(memory.rstrip(b"\0"))
+    if end == 0:
+        return []
+    start = len(memory) - len(memory.lstrip(b"\0"))
+    gaps = (match.span() for match in _GAP.finditer(memory, start, end))
+    widest = heapq.nlargest(most - 1, gaps, key=lambda gap: (gap[1] - gap[0], gap[0]))
+    edges = [start, *itertools.chain.from_iterable(sorted(widest)), end]
+    return list(zip(edges[::2], edges[1::2], strict=True))

@@ -1,5 +1,6 @@
-// What building JavaScript needs Node for. Reads requests from standard input and answers on standard output, one JSON
-// object a line, until its input ends:
+// What building JavaScript needs Node for. Its standard input is a socket: it reads requests from it and answers on it,
+// one JSON object a line, until it ends. Standard output is what componentize-js gives the author's code to print on.
+// An answer repeats its request's `id`:
 //
 //     {"do": "bundle", "source", "toolchain", "minify", "engine"} → {"ok": {"code", "map", "warnings": [text, …]}}
 //     {"do": "explain", "failure", "map"}                         → {"ok": {"message", "detail"}}
@@ -9,6 +10,7 @@
 
 import fs from "node:fs";
 import { createRequire } from "node:module";
+import net from "node:net";
 import path from "node:path";
 import readline from "node:readline";
 import { locate } from "../sourcemap.js";
@@ -81,9 +83,8 @@ async function frozen(request) {
 
 const ACTIONS = { bundle: bundled, explain: explained, freeze: frozen };
 
-async function answer(line) {
+async function answer(request) {
   try {
-    const request = JSON.parse(line);
     return { ok: await ACTIONS[request.do](request) };
   } catch (failure) {
     if (!(failure instanceof BuildError)) return { broken: String(failure.stack ?? failure) };
@@ -91,7 +92,10 @@ async function answer(line) {
   }
 }
 
-for await (const line of readline.createInterface({ input: process.stdin })) {
-  process.stdout.write(`${JSON.stringify(await answer(line))}\n`);
+const wire = new net.Socket({ fd: 0, readable: true, writable: true });
+Object.defineProperty(process, "stdin", { value: wire }); // whoever imports node:process would open it once more
+for await (const line of readline.createInterface({ input: wire })) {
+  const { id, ...request } = JSON.parse(line);
+  wire.write(`${JSON.stringify({ id, ...(await answer(request)) })}\n`);
 }
 process.exit(); // esbuild's own process would keep this one waiting
