@@ -38,6 +38,7 @@ DECLARE
   last smallint;
   held boolean;
   caps boolean;
+  chosen bigint[];
   room int := most;
   taken int;
 BEGIN
@@ -56,25 +57,34 @@ BEGIN
     room := (most + 1) / 2;
   END IF;
   WHILE room > 0 AND rank IS NOT NULL LOOP
+    -- First which, then what of it: in one join a plan that was made while the table was small goes through it once
+    -- for every event.
+    chosen := ARRAY(
+      SELECT p.id FROM aerofn_internal.events p
+      WHERE p.state = 'pending' AND NOT p.held AND p.priority = rank AND p.run_at <= now()
+        AND (p.run_at, p.id) >= (start, after_id)
+      ORDER BY p.run_at, p.id LIMIT room FOR UPDATE SKIP LOCKED);
     RETURN QUERY
-    UPDATE aerofn_internal.events e
-    SET state = CASE WHEN d.capped THEN 'pending' ELSE 'running' END::aerofn_internal.event_state, held = d.capped,
-        attempt = e.attempt + (NOT d.capped)::int, leased_by = CASE WHEN NOT d.capped THEN lease.node END,
-        token = CASE WHEN NOT d.capped THEN hashint8extended(e.id, seed) END,
-        lease_until = now() + make_interval(secs => seconds + d.timeout_ms / 1000.0)
-    FROM (SELECT p.id, f.name AS function, o.name, o.batch_size, o.schema_name, o.table_name,
-                 v.max_concurrency IS NOT NULL AS capped, coalesce(v.timeout_ms, 0) AS timeout_ms
-          FROM aerofn_internal.events p
-          LEFT JOIN aerofn_internal.functions f ON f.id = p.function_id
-          LEFT JOIN aerofn_internal.versions v ON v.id = f.active_version
-          LEFT JOIN aerofn_internal.origins o ON o.id = p.trigger_id
-          WHERE p.state = 'pending' AND NOT p.held AND p.priority = rank AND p.run_at <= now()
-            AND (p.run_at, p.id) >= (start, after_id)
-          ORDER BY p.run_at, p.id LIMIT room FOR UPDATE OF p SKIP LOCKED) d
-    WHERE e.id = d.id
-    RETURNING e.id, d.function, e.source, d.name, e.role, e.claims, e.attempt, e.max_attempts, e.token, e.depth,
-              e.created_at, e.priority, e.traceparent, e.tracestate, extract(epoch FROM e.run_at)::float8,
-              coalesce(d.batch_size, 1), e.operation, d.schema_name, d.table_name, e.record, e.old_record, e.payload;
+    WITH leased AS (
+      UPDATE aerofn_internal.events e
+      SET (state, held, attempt, leased_by, token, lease_until) = (
+        SELECT CASE WHEN v.max_concurrency IS NULL THEN 'running' ELSE 'pending' END::aerofn_internal.event_state,
+               v.max_concurrency IS NOT NULL, e.attempt + (v.max_concurrency IS NULL)::int,
+               CASE WHEN v.max_concurrency IS NULL THEN lease.node END,
+               CASE WHEN v.max_concurrency IS NULL THEN hashint8extended(e.id, seed) END,
+               now() + make_interval(secs => seconds + coalesce(v.timeout_ms, 0) / 1000.0)
+        FROM (SELECT) AS one
+        LEFT JOIN aerofn_internal.functions f ON f.id = e.function_id
+        LEFT JOIN aerofn_internal.versions v ON v.id = f.active_version)
+      WHERE e.id = ANY (chosen)
+      RETURNING e.*)
+    SELECT e.id, f.name, e.source, o.name, e.role, e.claims, e.attempt, e.max_attempts, e.token, e.depth,
+           e.created_at, e.priority, e.traceparent, e.tracestate, extract(epoch FROM e.run_at)::float8,
+           coalesce(o.batch_size, 1), e.operation, o.schema_name, o.table_name, e.record, e.old_record, e.payload
+    FROM leased e
+    LEFT JOIN aerofn_internal.functions f ON f.id = e.function_id
+    LEFT JOIN aerofn_internal.origins o ON o.id = e.trigger_id
+    ORDER BY e.run_at, e.id;
     GET DIAGNOSTICS taken = ROW_COUNT;
     room := room - taken;
     most := most - taken;

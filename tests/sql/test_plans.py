@@ -129,3 +129,23 @@ async def test_what_waits_is_counted_up_to_a_bound_and_estimated_beyond(node):
     await conn.execute(f"PREPARE waiting AS {waiting}")
     assert await node.pages("EXECUTE waiting(1000)") < 3000  # and not 40,000 entries of an index
     assert await node.pages("SELECT aerofn_internal.count_events('running', 1000)") < FEW_PAGES
+
+
+@pytest.mark.parametrize("left", [0, 10, 2000], ids=lambda rows: f"planned for {rows} rows")
+async def test_a_large_look_is_no_walk_for_each_event_whatever_it_was_planned_for(database, left):
+    """For batches a thousand events are leased at once: not by a join that goes through the queue for each."""
+    conn = await database.connect()
+    await conn.execute(QUERIES.planning)
+    await conn.execute("ALTER TABLE aerofn_internal.events SET (autovacuum_enabled = false)")
+    await conn.execute("SELECT aerofn.register_function('f', $1)", COMPONENT)
+    node = Node(conn)
+    await node.prepare()
+    await conn.execute(FILL, 2000, False)
+    await conn.execute("DELETE FROM aerofn_internal.events WHERE id > $1", left)
+    await conn.execute("ANALYZE aerofn_internal.events")
+    for _ in range(3):
+        await node.pages(f"EXECUTE lease({GONE}, 1500, 60, {BEGINNING})")
+    await conn.execute("DELETE FROM aerofn_internal.events")
+    await conn.execute(FILL, 10_000, False)
+    await conn.execute("SET statement_timeout = '30s'")  # such a walk takes minutes
+    assert await node.pages(f"EXECUTE lease({GONE}, 1500, 60, {BEGINNING})") < 100_000
