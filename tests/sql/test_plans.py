@@ -82,14 +82,20 @@ def set_of(numbers):
 
 
 @pytest.fixture
-async def node(database):
-    """A node whose plans were made while nothing waited."""
-    conn = await database.connect()
-    await conn.execute(QUERIES.planning)
-    await conn.execute("ALTER TABLE aerofn_internal.events SET (autovacuum_enabled = false)")
-    await conn.execute("SELECT aerofn.register_function('f', $1)", COMPONENT)
-    node = Node(conn)
+async def fresh_node(database):
+    """A node that has just been installed: its statements are prepared, and none has a plan."""
+    node = Node(await database.connect())
+    await node.conn.execute(QUERIES.planning)
+    await node.conn.execute("ALTER TABLE aerofn_internal.events SET (autovacuum_enabled = false)")
+    await node.conn.execute("SELECT aerofn.register_function('f', $1)", COMPONENT)
     await node.prepare()
+    return node
+
+
+@pytest.fixture
+async def node(fresh_node):
+    """A node whose plans were made while nothing waited."""
+    node, conn = fresh_node, fresh_node.conn
     for _ in range(7):  # so often that PostgreSQL keeps a plan
         await conn.execute("SELECT aerofn.invoke('f') FROM generate_series(1, 3)")
         await conn.execute(FILL, 2, True)
@@ -132,14 +138,9 @@ async def test_what_waits_is_counted_up_to_a_bound_and_estimated_beyond(node):
 
 
 @pytest.mark.parametrize("left", [0, 10, 2000], ids=lambda rows: f"planned for {rows} rows")
-async def test_a_large_look_is_no_walk_for_each_event_whatever_it_was_planned_for(database, left):
+async def test_a_large_look_is_no_walk_for_each_event_whatever_it_was_planned_for(fresh_node, left):
     """For batches a thousand events are leased at once: not by a join that goes through the queue for each."""
-    conn = await database.connect()
-    await conn.execute(QUERIES.planning)
-    await conn.execute("ALTER TABLE aerofn_internal.events SET (autovacuum_enabled = false)")
-    await conn.execute("SELECT aerofn.register_function('f', $1)", COMPONENT)
-    node = Node(conn)
-    await node.prepare()
+    node, conn = fresh_node, fresh_node.conn
     await conn.execute(FILL, 2000, False)
     await conn.execute("DELETE FROM aerofn_internal.events WHERE id > $1", left)
     await conn.execute("ANALYZE aerofn_internal.events")
