@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
+from typing import NamedTuple
 
 import msgspec
 
@@ -9,12 +10,13 @@ from aerofn import sql
 from aerofn.bridge.codec import Parameter
 from aerofn.bridge.guard import Guard
 from aerofn.bridge.quoting import literal, quoted
+from aerofn.bridge.verdict import Verdict
 from aerofn.db.events import Lease
 from aerofn.db.results import Kept
 from aerofn.db.role_pool import RolePool
 
 _Q = sql.queries("session")
-_REMEMBERED_TYPES = 8192
+_REMEMBERED = 32 << 20  # characters of the commands that are remembered
 
 
 class Types(msgspec.Struct, frozen=True):
@@ -36,20 +38,41 @@ class Caps(msgspec.Struct, frozen=True):
     wait_s: float = 5.0
 
 
+class Known(NamedTuple):
+    """A statement that was judged, the types of its parameters, and the executor's call around their values."""
+
+    verdict: Verdict
+    types: list[Parameter]
+    before: str
+    after: str
+
+    def call(self, values: list[str | None]) -> str:
+        """The executor's call with these values."""
+        listed = ",".join([literal(value) if value is not None else "NULL" for value in values])
+        return f"{self.before}{listed}{self.after}"
+
+
 class Statements:
-    """What is known of one role's statements: the executor's text and each statement's parameter types."""
+    """What is known of one role's statements, and the commands around them."""
 
     def __init__(self, role: str, caps: Caps) -> None:
-        filled = {"role": quoted(role), "rows": caps.rows, "bytes": caps.bytes}
-        self._execute = partial(_Q.execute.format, **filled)
+        before, after = _Q.execute.split("{params}")
+        self._before = partial(before.format, role=quoted(role))
+        self._after = after.format(rows=caps.rows, bytes=caps.bytes)
         finish = _Q.finish.format(finish=quoted(f"{role}_finish"), role=literal(role))
         self._commit = (f"{finish}; ", f"{_Q.commit}; {_Q.reset}")
-        self.types: dict[str, list[Parameter]] = {}
+        self._size = 0
+        self.known: dict[str, Known] = {}
 
-    def execute(self, kind: str, statement: str, params: list[str | None]) -> str:
-        """The executor's call."""
-        listed = ",".join([literal(value) if value is not None else "NULL" for value in params])
-        return self._execute(kind=literal(kind), statement=literal(statement), params=listed)
+    def asking(self, verdict: Verdict) -> str:
+        """The executor's call that answers a statement's types."""
+        return f"{self._before(kind=literal('types'), statement=literal(verdict.text))}{self._after}"
+
+    def with_types(self, verdict: Verdict, types: list[Parameter]) -> Known:
+        """A statement as it is called."""
+        statement = verdict.with_parameters([kind.expression(n) for n, kind in enumerate(types, 1)])
+        before = self._before(kind=literal(verdict.kind), statement=literal(statement))
+        return Known(verdict, types, before, self._after)
 
     def commit(self, leases: Sequence[Lease], kept: Kept | None = None, deferred: str = "") -> str:
         """The last message of a transaction that succeeded."""
@@ -62,11 +85,13 @@ class Statements:
             finish += f"{_keeping(leases, kept)}; "
         return deferred + finish + commit
 
-    def learn(self, text: str, types: list[Parameter]) -> None:
-        """Remember a statement's types; when there are too many texts, begin anew."""
-        if len(self.types) >= _REMEMBERED_TYPES:
-            self.types.clear()
-        self.types[text] = types
+    def learn(self, text: str, known: Known) -> None:
+        """Remember a statement; when it is too much text, begin anew."""
+        self._size += len(text) + len(known.before)
+        if self._size > _REMEMBERED:
+            self.known.clear()
+            self._size = len(text) + len(known.before)
+        self.known[text] = known
 
 
 class Door:

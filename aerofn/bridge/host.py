@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import msgspec
@@ -39,6 +39,7 @@ class Granted(NamedTuple):
 
 
 _NOTHING = Granted({})
+_grants = lru_cache(1024)(Grants)
 
 
 class InvocationHost:
@@ -202,7 +203,7 @@ class Bridge:
         outgoing = Outgoing(
             self._egress,
             version.function_id,
-            Grants(version.hosts),
+            _grants(version.hosts),
             self._most.fetches,
             count=partial(self._fetched, version.function),
             seal=seal,

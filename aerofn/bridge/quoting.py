@@ -1,6 +1,6 @@
 """Identifiers and strings in the texts that the bridge sends without parameters."""
 
-import json
+from json.encoder import encode_basestring_ascii
 
 
 def quoted(name: str) -> str:
@@ -13,4 +13,4 @@ def literal(text: str) -> str:
 
     JSON escapes what PostgreSQL's E'' strings read in the same way, surrogate pairs included.
     """
-    return "E'" + json.dumps(text)[1:-1].replace("'", "''") + "'"
+    return "E'" + encode_basestring_ascii(text)[1:-1].replace("'", "''") + "'"

@@ -17,8 +17,7 @@ import msgspec
 
 from aerofn import sql
 from aerofn.bridge import codec
-from aerofn.bridge.codec import Parameter
-from aerofn.bridge.door import Door, Types, types_of
+from aerofn.bridge.door import Door, Known, Types, types_of
 from aerofn.bridge.quoting import literal
 from aerofn.bridge.verdict import Verdict
 from aerofn.db.events import Lease
@@ -86,12 +85,14 @@ class Session:
         Raises:
             DatabaseUnavailable: the connection broke, or none became free in time.
         """
-        async with self._turn:  # a guest may ask for several at once; a connection does one
+        await self._turn.acquire()  # a guest may ask for several at once; a connection does one
+        try:
             self.queries += 1
-            try:
-                return await self._run(text, params)
-            except QueryError as error:
-                return False, _json.encode(error.fields)
+            return await self._run(text, params)
+        except QueryError as error:
+            return False, _json.encode(error.fields)
+        finally:
+            self._turn.release()
 
     def before_wait(self) -> None:
         """The function is about to wait for something that is not the database."""
@@ -156,16 +157,12 @@ class Session:
         self._discard()
 
     async def _run(self, text: str, params: str) -> Reply:
-        verdict = self._door.guard.remembered(text) or await self._door.guard.verdict(text)
-        self._check(verdict)
-        types = self._door.statements.types.get(text)
-        if types is None:
-            types = await self._learn(text, verdict)
-        ok, doc = await self._execute(
-            verdict.kind,
-            verdict.with_parameters([kind.expression(n) for n, kind in enumerate(types, 1)]),
-            codec.texts(params, types),
-        )
+        known = self._door.statements.known.get(text)
+        if known is None:
+            known = await self._learn(text)
+        else:
+            self._check(known.verdict)
+        ok, doc = await self._execute(known.call(codec.texts(params, known.types)))
         if not ok:
             self._forget_if_stale(text, doc)
         return ok, doc
@@ -235,27 +232,32 @@ class Session:
         raw = literal(_json.encode(caller.claims).decode()) if self._door.postgrest_claims else "NULL"
         return _Q.begin.format(doc=literal(document(caller, depth)), depth=depth, postgrest_claims=raw)
 
-    async def _learn(self, text: str, verdict: Verdict) -> list[Parameter]:
-        """The types of the statement's parameters, asked for once per text and role."""
-        types = Types([])
+    async def _learn(self, text: str) -> Known:
+        """Have a statement judged, and ask for the types of its parameters: once per text and role."""
+        verdict = self._door.guard.remembered(text) or await self._door.guard.verdict(text)
+        self._check(verdict)
+        statements, types = self._door.statements, Types([])
         if verdict.numbers:
-            _, doc = await self._execute("types", verdict.text, [])
+            _, doc = await self._execute(statements.asking(verdict))
             if b'"code"' in doc[:16]:
                 raise QueryError(msgspec.json.decode(doc))
             types = types_of(doc)
+        known = statements.with_types(verdict, types.parameters)
         if types.lasting:
-            self._door.statements.learn(text, types.parameters)
-        return types.parameters
+            statements.learn(text, known)
+        return known
 
-    async def _execute(self, kind: str, statement: str, params: list[str | None]) -> Reply:
-        call = self._door.statements.execute(kind, statement, params)
-        lead, self._lead = self._lead, ""
+    async def _execute(self, call: str) -> Reply:
+        call, self._lead = f"{self._lead}{call}", ""
 
         async def copy(connection: Connection, opening: str) -> bytes:
-            return await self._copy(connection, f"{opening}{lead}COPY ({call}) TO STDOUT (FORMAT binary)")
+            return await self._copy(connection, f"{opening}{call}")
 
         try:
-            doc = await self._first(copy)
+            if self._connection is None or self._opening:
+                doc = await self._first(copy)
+            else:
+                doc = await self._copy(self._connection, call)
         except asyncpg.PostgresError as error:
             self._busy = False
             raise self._broken_off(error) from error
@@ -292,7 +294,7 @@ class Session:
 
     def _forget_if_stale(self, text: str, doc: bytes) -> None:
         if msgspec.json.decode(doc).get("code", "").startswith(_STALE):
-            self._door.statements.types.pop(text, None)
+            self._door.statements.known.pop(text, None)
 
     async def _send(self, connection: Connection, commands: str) -> None:
         self._busy = True

@@ -6,6 +6,7 @@ statement cut short for the neighbours' sake) never reaches the guest: its run i
 and repeated in a transaction of its own.
 """
 
+import functools
 import time
 from collections.abc import Sequence
 
@@ -35,6 +36,25 @@ _CUT_SHORT = frozenset({"57014", "57P01"})
 _SUBTRANSACTIONS = 60
 
 
+# Each savepoint has a name of its own: if a member's was never made, undoing it fails, and with it the commit.
+# Under one name it would undo the member before, whose event would be done without its effects.
+
+
+@functools.cache
+def _savepoint(number: int) -> str:
+    return f"{_Q.savepoint.format(number=number)}; "
+
+
+@functools.cache
+def _release(number: int) -> str:
+    return f"{_Q.release.format(number=number)}; "
+
+
+@functools.cache
+def _undo(number: int) -> str:
+    return f"{_Q.undo.format(number=number)}; "
+
+
 class _Report(msgspec.Struct):
     code: str = ""
 
@@ -55,7 +75,7 @@ class SharedSession(Session):
     def __init__(self, door: Door, caller: Caller, function: str, depth: int = 0) -> None:
         super().__init__(door, caller, function, depth)
         self._savepoints = 1
-        self._next = self._savepoint()
+        self._next = _savepoint(self._savepoints)
         self._subtransactions = 0
         self._opened = False
         self.waited = 0.0
@@ -83,13 +103,13 @@ class SharedSession(Session):
     def keep(self) -> None:
         """The current member has succeeded."""
         if not self._lead:  # the savepoint has been sent
+            self._next = _release(self._savepoints) + _savepoint(self._savepoints + 1)
             self._savepoints += 1
-            self._next = f"{_Q.release.format(number=self._savepoints - 1)}; {self._savepoint()}"
 
     def undo(self) -> None:
         """The current member's effects must not last; they go with the next message."""
         if not self._lead:
-            self._next = self._undo()
+            self._next = _undo(self._savepoints)
 
     async def query(self, text: str, params: str) -> Reply:
         """Run one statement of the current member.
@@ -119,18 +139,9 @@ class SharedSession(Session):
         self, leases: Sequence[Lease] = (), kept: Kept | None = None, deferred: Deferred | None = None
     ) -> None:
         """As `Session.commit`; if it raises, nothing of any member was done."""
-        undo = self._undo()
+        undo = _undo(self._savepoints)
         self._lead = f"{undo if self._next == undo else ''}{_Q.patience}; "
         await super().commit(leases, kept, deferred)
-
-    # Each savepoint has a name of its own: if a member's was never made, undoing it fails, and with it the commit.
-    # Under one name it would undo the member before, whose event would be done without its effects.
-
-    def _savepoint(self) -> str:
-        return f"{_Q.savepoint.format(number=self._savepoints)}; "
-
-    def _undo(self) -> str:
-        return f"{_Q.undo.format(number=self._savepoints)}; "
 
     def _check(self, verdict: Verdict) -> None:
         super()._check(verdict)

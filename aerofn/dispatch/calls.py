@@ -76,19 +76,18 @@ class _Batch(msgspec.Struct, frozen=True):
 
 def call_for(batch: Sequence[Waiting], version: Version) -> Call:
     """The invocation of `version` for one event, or for several of one trigger and caller."""
-    events = [one.event for one in batch]
-    first = events[0]
+    first = batch[0].event
     return Call(
         version=version,
         caller=first.caller,
-        payload=first.payload if first.batch_size == 1 else _batch(events),
+        payload=first.payload if first.batch_size == 1 else _batch([one.event for one in batch]),
         trigger=first.trigger,
         leases=tuple([one.lease for one in batch]),
         secured=batch[-1].secured,  # with it what was leased before
         attempt=first.attempt,
         depth=first.depth,
         due=first.due,
-        parents=tuple([event.parent for event in events if event.parent is not None]),
+        parents=tuple([one.event.parent for one in batch if one.event.parent is not None]),
     )
 
 

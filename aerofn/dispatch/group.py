@@ -84,7 +84,7 @@ class Group:
                 return False
             if self.shared is None:
                 await self._open(call)
-            trial = await self._invoker.join(call, self.shared, _MEMBER_MS)
+            trial = await self._invoker.join(call, self.shared, _MEMBER_MS, more=bool(lane))
         except AeroFnError:
             self.aside.append(one)  # alone it meets the same, and is settled by it
             self._current = None

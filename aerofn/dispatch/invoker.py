@@ -155,14 +155,18 @@ class Invoker:
         """
         return self._hosts.shared(call.version, call.acts_as, call.depth)
 
-    async def join(self, call: Call, shared: Any, most_ms: int) -> Trial:
+    async def join(self, call: Call, shared: Any, most_ms: int, *, more: bool) -> Trial:
         """Run `call` as the next member of `shared`, for `most_ms` at the longest. Nothing is settled by it.
+
+        `more`: another one is likely to follow; its sandbox is made while this one waits.
 
         Raises: as `invoke`.
         """
         started = time.perf_counter()
         version = call.version
         component = await self._component(version)
+        if more:
+            asyncio.get_running_loop().call_soon(self._sandbox.make_ready, component, version.limits)
         trace = None if self._tracing is None else begun(self._tracing, call)
         host = await self._hosts.member(version, shared, trace)
         host.secured = call.secured

@@ -17,9 +17,9 @@ SET LOCAL lock_timeout = {lock}; SET LOCAL statement_timeout = {statement}
 SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 960000
 
 -- name: execute
--- Sent as COPY … TO STDOUT in binary. Nothing is prepared on the connection: a guest that reached PREPARE could
--- put a statement of its own in a prepared one's place, and the login would run it.
-SELECT aerofn_run.{role}({kind}, {statement}, ARRAY[{params}]::text[], {rows}, {bytes})
+-- Nothing is prepared on the connection: a guest that reached PREPARE could put a statement of its own in a prepared
+-- one's place, and the login would run it.
+COPY (SELECT aerofn_run.{role}({kind}, {statement}, ARRAY[{params}]::text[], {rows}, {bytes})) TO STDOUT (FORMAT binary)
 
 -- name: finish
 -- Deferred constraints, under the role; cursors WITH HOLD would run at COMMIT as the login, so they go before it.

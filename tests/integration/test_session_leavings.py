@@ -62,11 +62,11 @@ async def test_types_learnt_under_a_changed_search_path_are_not_remembered(door)
     opened = session(door)
     await rows(opened, "SELECT exec_sql('SET LOCAL search_path = pg_catalog')")
     await rows(opened, "SELECT $1::int + 1", 1)
-    assert "SELECT $1::int + 1" not in door.statements.types
+    assert "SELECT $1::int + 1" not in door.statements.known
     await opened.rollback()
     async with committed(door) as after:
         assert await rows(after, "SELECT $1::int + 1", 1) == [[2]]
-    assert "SELECT $1::int + 1" in door.statements.types
+    assert "SELECT $1::int + 1" in door.statements.known
 
 
 async def test_a_statement_whose_types_changed_is_learnt_again(door, database):

@@ -7,6 +7,7 @@ import pytest
 
 from aerofn.bridge.shared import SharedSession
 from aerofn.model import Outcome
+from aerofn.runtime.spare import Spare
 
 SCHEMA = """
 CREATE TABLE done (id int PRIMARY KEY, tx xid8 DEFAULT pg_current_xact_id(), role name DEFAULT current_user,
@@ -57,10 +58,13 @@ async def none_left(conn):
             await asyncio.sleep(0.02)
 
 
-async def test_events_that_wait_commit_together(told, conn, node_of):
+async def test_events_that_wait_commit_together(told, conn, node_of, monkeypatch):
+    ahead, take = [], Spare.take
+    monkeypatch.setattr(Spare, "take", lambda *given: ahead.append(take(*given)) or ahead[-1])
     await told([does(n) for n in range(60)])
     async with node_of() as node:
         records = await node.records.until(60)
+    assert any(ahead)  # made while the member before waited for the database
     assert await ids(conn) == list(range(60))
     assert await transactions(conn) < 30
     assert await conn.fetchval("SELECT count(*) FROM aerofn_internal.events") == 0

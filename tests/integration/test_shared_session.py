@@ -3,6 +3,7 @@
 import pytest
 
 from aerofn import sql
+from aerofn.bridge.door import Known
 from aerofn.bridge.shared import SharedSession
 from aerofn.db.events import Lease
 from aerofn.errors import AeroFnError, LeaseLost, SteppedAside
@@ -94,7 +95,7 @@ async def test_a_member_whose_savepoint_was_never_made(shared, database, leases,
     shared.turn()
     with monkeypatch.context() as broken, pytest.raises(SteppedAside):
         # The whole message is refused, the savepoint in front included.
-        broken.setattr(type(shared._door.statements), "execute", lambda *_: "SELECT (")
+        broken.setattr(Known, "call", lambda *_: "SELECT (")
         await ask(shared, INSERT, 2)
     shared.undo()
     with pytest.raises(AeroFnError):
