@@ -13,6 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from aerofn.web.crowd import Crowd
 from aerofn.web.envelope import EVERYWHERE
+from aerofn.web.together import Together
 
 _HEAD_BYTES = 64 * 1024
 _MOST_HEADERS = 256
@@ -89,6 +90,8 @@ class Connection(HttpToolsProtocol):
         self._body_since, self._body_bytes = self.loop.time(), 0
         self._deadline = self._body_since + self.patience_s
         super().on_headers_complete()
+        if self.scope["method"] != "HEAD":
+            self.cycle.transport = Together(self.transport, self.loop)  # type: ignore[assignment]
 
     def on_body(self, body: bytes) -> None:  # noqa: D102
         self._body_bytes += len(body)

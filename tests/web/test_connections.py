@@ -9,6 +9,7 @@ import pytest_asyncio
 from web_kit import Invocation, Line, Web, admin, ended, settings
 
 from aerofn.dispatch.invoker import Completed
+from aerofn.web.together import Together
 
 HELLO = "POST /functions/v1/hello"
 MIB = 1 << 20
@@ -255,3 +256,40 @@ async def test_a_shutdown_ends_a_waiting_request_as_such(watched: bool) -> None:
         await request.task
     assert gate.cancelled
     assert request.sent == []
+
+
+class _Transport:
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+        self.closed = False
+
+    def write(self, data: bytes) -> None:
+        assert not self.closed
+        self.written.append(data)
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def close(self) -> None:
+        self.closed = True
+
+
+async def test_a_head_waits_no_longer_than_the_loops_turn() -> None:
+    transport = _Transport()
+    together = Together(transport, asyncio.get_running_loop())
+    together.write(b"head")
+    assert transport.written == []
+    await asyncio.sleep(0)
+    assert transport.written == [b"head"]
+    together.write(b"part")
+    together.write(b"end")
+    assert transport.written == [b"head", b"part", b"end"]
+
+
+async def test_a_head_goes_out_before_its_connection_is_closed() -> None:
+    transport = _Transport()
+    together = Together(transport, asyncio.get_running_loop())
+    together.write(b"head")
+    together.close()
+    await asyncio.sleep(0)
+    assert (transport.written, together.is_closing()) == ([b"head"], True)
