@@ -51,6 +51,7 @@ def configure_logging(level: str = "info", stream: TextIO | None = None) -> None
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.ExtraAdder(),
+        _uncoloured,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     render = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_rendering(stream.isatty())]
@@ -77,6 +78,12 @@ def _rendering(for_people: bool) -> list[structlog.typing.Processor]:
             structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
         ]
     return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_json)]
+
+
+def _uncoloured(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Without the second message, of escape sequences, that uvicorn's lines bring."""
+    event.pop("color_message", None)
+    return event
 
 
 def _seen(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:

@@ -114,7 +114,7 @@ def read(where: Path) -> Project:
             f"{file} cannot be read: {error.strerror}", hint="aerofn init makes a project with one"
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{file} is no TOML: {error}") from None
+        raise SettingsError(f"{file} is not valid TOML: {error}") from None
     except msgspec.ValidationError as error:
         raise SettingsError(f"{file}: {error}", hint="all keys are in docs/project.md") from None
     project = Project(folder=file.parent, **msgspec.structs.asdict(declared))

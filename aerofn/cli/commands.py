@@ -41,9 +41,9 @@ app.add_typer(record_commands.group)
 
 @app.command()
 def demo(
-    once: Annotated[bool, Option(help="end when it is told, serve no longer")] = False,
+    once: Annotated[bool, Option("--once", help="end after the story; else it goes on serving")] = False,
     port: Annotated[
-        int | None, Option(help="of the HTTP server; else a free one", show_default=False)
+        int | None, Option(help="of the HTTP server; else 8787 or a free one", show_default=False)
     ] = None,
 ) -> None:
     """Show it all in a minute. It has a PostgreSQL of its own, below ./.aerofn/."""
@@ -75,7 +75,7 @@ def serve(  # noqa: PLR0917  typer's options are the parameters
 @app.command()
 def migrate(
     database_url: DatabaseUrl = None,
-    dry_run: Annotated[bool, Option(help="print the SQL, change nothing")] = False,
+    dry_run: Annotated[bool, Option("--dry-run", help="print the SQL, change nothing")] = False,
     harden: Annotated[
         bool | None,
         Option(help="take from PUBLIC what RLS does not survive (superusers)", show_default=False),
@@ -91,8 +91,8 @@ def migrate(
 @app.command()
 def uninstall(
     database_url: DatabaseUrl = None,
-    dry_run: Annotated[bool, Option(help="tell what would go, change nothing")] = False,
-    yes: Annotated[bool, Option(help="do not ask")] = False,
+    dry_run: Annotated[bool, Option("--dry-run", help="tell what would go, change nothing")] = False,
+    yes: Annotated[bool, Option("--yes", "-y", help="do not ask")] = False,
 ) -> None:
     """Take AeroFn out of the database.
 
@@ -100,9 +100,7 @@ def uninstall(
     """
     from aerofn.cli import installing  # noqa: PLC0415
 
-    if not dry_run and not yes:
-        typer.confirm("Functions, events and records will be gone for good. Go on?", abort=True)
-    asyncio.run(installing.uninstall(database_url, dry_run=dry_run))
+    asyncio.run(installing.uninstall(database_url, dry_run=dry_run, ask=not yes))
 
 
 @logins.command("rotate")
@@ -175,14 +173,16 @@ def deploy(  # noqa: PLR0917  typer's options are the parameters
 def invoke(
     name: Annotated[str, Argument(help="the function")],
     data: Annotated[str, Option("--data", "-d", help="the body, JSON")] = "null",
-    url: Url = None,
-    token: Token = None,
+    url: Annotated[str, Option(envvar="AEROFN_URL", help="of the service")] = LOCAL,
+    token: Annotated[
+        str | None, Option(envvar="AEROFN_TOKEN", help="a JWT; without it, as anon", show_default=False)
+    ] = None,
 ) -> None:
     """Invoke a function over HTTP. Prints its answer as JSON; exit code 1 unless it succeeded."""
     from aerofn.cli import output  # noqa: PLC0415
     from aerofn.cli.remote import Service  # noqa: PLC0415
 
-    output.print_json(asyncio.run(Service(url or LOCAL, token).invoke(name, data.encode())))
+    output.print_json(asyncio.run(Service(url, token).invoke(name, data.encode())))
 
 
 @app.command()

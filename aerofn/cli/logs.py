@@ -119,8 +119,9 @@ def _print(rows: Sequence[Row], *, as_json: bool) -> None:
         out.print(_headline(row), soft_wrap=True)
         for line in row["logs"]:
             out.print(_line(line), soft_wrap=True)
-        if row["reason"]:
-            out.print(Text(f"  {row['reason']}".replace("\n", "\n  "), BAD), soft_wrap=True)
+        if row["error"]:
+            said = row["error"].get("stack") or row["error"]["message"]
+            out.print(Text(f"  {said.strip()}".replace("\n", "\n  "), BAD), soft_wrap=True)
     sys.stdout.flush()
 
 

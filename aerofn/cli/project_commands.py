@@ -64,7 +64,7 @@ def build(
     output: Annotated[
         Path | None, Option("--output", "-o", help="else beside it, ending in .wasm", show_default=False)
     ] = None,
-    minify: Annotated[bool, Option(help="a smaller component (JavaScript)")] = False,
+    minify: Annotated[bool, Option("--minify", help="a smaller component (JavaScript)")] = False,
     engine: Annotated[Engine, Option(help="that runs the JavaScript")] = Engine.QUICKJS,
 ) -> None:
     """Build a function's component from its source.
@@ -85,7 +85,7 @@ def dev(
     port: Annotated[
         int | None, Option(help="of the HTTP server; else 8787 or a free one", show_default=False)
     ] = None,
-    fresh: Annotated[bool, Option(help="begin with an empty database")] = False,
+    fresh: Annotated[bool, Option("--fresh", help="begin with an empty database")] = False,
 ) -> None:
     """Work on a project.
 
@@ -100,9 +100,9 @@ def dev(
 def apply(  # noqa: PLR0917  typer's options are the parameters
     project: Annotated[Path, Argument(help="the folder of aerofn.toml, or the file")] = Path(),
     dry_run: Annotated[
-        bool, Option(help="only show the plan; exit code 1 if the database is not as declared")
+        bool, Option("--dry-run", help="only show the plan; exit code 1 if the database is not as declared")
     ] = False,
-    prune: Annotated[bool, Option(help="drop what is not declared")] = False,
+    prune: Annotated[bool, Option("--prune", help="drop what is not declared")] = False,
     yes: Annotated[bool, Option("--yes", "-y", help="do not ask before dropping")] = False,
     wait: Annotated[float, Option(min=0, help="seconds for compiling")] = 60.0,
     database_url: DatabaseUrl = None,

@@ -41,7 +41,7 @@ async def uninstall(conn: Connection, *, dry_run: bool = False) -> Removed:
     try:
         async with conn.transaction():
             await conn.execute(sql.queries("migrate").begin_migration)
-            await _check(conn)
+            await check(conn)
             removed = await _remove(conn)
             if dry_run:
                 raise _NotMeant
@@ -50,11 +50,20 @@ async def uninstall(conn: Connection, *, dry_run: bool = False) -> Removed:
     return removed
 
 
-async def _check(conn: Connection) -> None:
+async def check(conn: Connection) -> None:
+    """Whether it can be taken out.
+
+    Raises:
+        AeroFnError: as `uninstall` does.
+    """
     if not await conn.fetchval(sql.queries("migrate").is_installed):
         raise NotFound("AeroFn is not installed in this database")
     if nodes := await conn.fetchval(_Q.live_nodes):
-        raise Conflict(f"{nodes} nodes are running on this database", hint="stop them, then try again")
+        raise Conflict(
+            "nodes are running on this database",
+            detail=f"how many: {nodes}",
+            hint="stop them, then try again",
+        )
     if users := [row["object"] for row in await conn.fetch(_Q.users)]:
         raise Conflict(
             "this database still needs AeroFn's functions",

@@ -144,7 +144,7 @@ def read_cases(file: Path) -> list[Case]:
     try:
         read = msgspec.convert(tomllib.loads(file.read_text(encoding="utf-8")), _File)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{file} is no TOML: {error}") from None
+        raise SettingsError(f"{file} is not valid TOML: {error}") from None
     except msgspec.ValidationError as error:
         raise SettingsError(f"{file}: {error}", hint="all keys are in docs/testing.md") from None
     cases = [

@@ -1,5 +1,8 @@
 -- Taking AeroFn out of a database (aerofn/db/uninstall.py).
 
+-- name: database
+SELECT current_database()
+
 -- name: users
 -- What others have built on AeroFn: a policy on auth.uid(), a view on aerofn.events … Its own database triggers
 -- go with it, so they do not count.

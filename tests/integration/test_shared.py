@@ -6,6 +6,7 @@ import json
 import pytest
 
 from aerofn.bridge.shared import SharedSession
+from aerofn.dispatch.lanes import Lanes
 from aerofn.model import Outcome
 from aerofn.runtime.spare import Spare
 
@@ -248,3 +249,37 @@ async def test_a_node_that_stops_gives_back_what_it_has_not_committed(told, conn
     async with node_of() as node:
         await none_left(conn)
     assert await ids(conn) == list(range(90))
+
+
+OPEN = """SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL AND state LIKE 'idle in %'"""
+
+
+async def test_a_commit_that_is_called_off_before_its_first_step(told, conn, node_of, monkeypatch):
+    """As when the time to stop has run out in the very turn in which the commit's task was made."""
+    real, called_off = Lanes._spawn, asyncio.Event()
+
+    def spawn(lanes, work):
+        task = real(lanes, work)
+        if work.__name__ == "_finish" and not called_off.is_set():
+            called_off.set()
+            for one in lanes.running:
+                one.cancel()
+        return task
+
+    monkeypatch.setattr(Lanes, "_spawn", spawn)
+    await told([does(n) for n in range(40)])
+    async with node_of() as node:
+        async with asyncio.timeout(60):
+            await called_off.wait()
+            await node.parts.dispatcher.stop(0)
+            while await conn.fetchval(OPEN):
+                await asyncio.sleep(0.02)
+        left = await conn.fetch("SELECT state::text, attempt FROM aerofn_internal.events")
+        assert {tuple(row) for row in left} == {("pending", 0)}
+        assert len(left) + len(await ids(conn)) == 40
+    async with node_of() as node:
+        records = await node.records.until(len(left))
+        await none_left(conn)
+    assert {(r.status, r.attempt) for r in records} == {(Outcome.SUCCESS, 1)}
+    assert await ids(conn) == list(range(40))

@@ -123,7 +123,8 @@ async def test_what_is_not_declared_is_left_unless_pruned(applied):
     left = await apply("--json")
     assert changes(left)["stray"] == "stray"
     asked = await apply("--prune")  # nobody is there to say yes
-    assert (asked.code, "- row trigger  stray" in asked.out) == (1, True)
+    assert (asked.code, "- row trigger  stray" in asked.out) == (2, True)
+    assert "nothing was changed: nobody said yes\n  hint: say it in advance: --yes" in asked.err
     assert await conn.fetchval("SELECT count(*) FROM aerofn.triggers") == 2
     assert changes(await apply("--prune", "--yes", "--json"))["stray"] == "drop"
     assert await conn.fetchval("SELECT count(*) FROM aerofn.triggers") == 1

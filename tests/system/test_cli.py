@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+from urllib.parse import urlsplit
 
 import jwt
 import pytest
@@ -57,9 +58,11 @@ async def test_no_database_is_1_with_message_detail_and_hint():
     assert hint.startswith("  hint: check DATABASE_URL")
 
 
-async def test_migrate(empty_database):
+async def test_migrate_and_a_second_thought_about_uninstalling(empty_database):
     url = empty_database.url
     conn = await empty_database.connect()
+    missing = await aerofn("uninstall", DATABASE_URL=url)
+    assert (missing.code, missing.err) == (1, "error: AeroFn is not installed in this database\n")
     absent = await aerofn("functions", DATABASE_URL=url)
     assert absent.code == 1
     assert "hint: install it with: aerofn migrate" in absent.err
@@ -70,6 +73,9 @@ async def test_migrate(empty_database):
     assert (done.code, done.err) == (0, "")
     assert "applied 0001_roles" in done.out
     assert (await aerofn("migrate", DATABASE_URL=url)).out == "nothing to do\n"
+    asked = await aerofn("uninstall", DATABASE_URL=url)  # nobody is there to say yes
+    assert (asked.code, f"records of database {urlsplit(url).path[1:]} will be gone" in asked.err) == (2, True)
+    assert "say it in advance: --yes" in asked.err
     listed = await aerofn("functions", DATABASE_URL=url)
     assert (listed.code, listed.out, listed.err) == (0, "", "there are no functions yet\n")
 

@@ -19,7 +19,7 @@ INSERT = """
     INSERT INTO aerofn_internal.invocations
       (id, function, version, "trigger", attempt, status, duration_ms, cpu_ms, queries, role, error, logs, "timestamp")
     VALUES (gen_random_uuid(), $1, 1, 'http', 1, $2, 1.25, 1, 0, 'anon',
-            CASE WHEN $2 <> 'success' THEN jsonb_build_object('message', 'went wrong') END,
+            CASE WHEN $2 <> 'success' THEN jsonb_build_object('message', 'went wrong', 'stack', $5::text) END,
             jsonb_build_array(jsonb_build_object('level', 'info', 'message', $3::text, 'at_ms', 0.1)), $4)"""
 
 
@@ -28,8 +28,9 @@ async def record(database):
     """Makes a record as a node would."""
     conn = await database.connect()
 
-    async def record(message, function="f", status="success", ago=0.0):
-        await conn.execute(INSERT, function, status, message, datetime.now(UTC) - timedelta(seconds=ago))
+    async def record(message, function="f", status="success", ago=0.0, stack=None):
+        at = datetime.now(UTC) - timedelta(seconds=ago)
+        await conn.execute(INSERT, function, status, message, at, stack)
 
     return record
 
@@ -109,15 +110,17 @@ async def test_what_was_logged_the_newest_at_the_end(database, record):
     await record("long ago", ago=7200)
     await record("first\nand its second line", ago=2)
     await record("elsewhere", "g", ago=1)
-    await record("second", status="trap", ago=0)
+    await record("second", status="trap", ago=0.5)
+    await record("third", status="function_error", stack="Error: went wrong\n    at handler (f.js:3:9)\n")
     said = await aerofn("logs", "--function", "f", "--since", "1h", DATABASE_URL=database.url)
     lines = said.out.splitlines()
     assert said.code == 0, said.err
     assert [line[24:] for line in lines if not line.startswith(" ")] == [
-        "f v1 http success 1.2 ms", "f v1 http trap 1.2 ms",
+        "f v1 http success 1.2 ms", "f v1 http trap 1.2 ms", "f v1 http function_error 1.2 ms",
     ]  # fmt: skip
     assert [line for line in lines if line.startswith(" ")] == [
         "  info  first", "  and its second line", "  info  second", "  went wrong",
+        "  info  third", "  Error: went wrong", "      at handler (f.js:3:9)",
     ]  # fmt: skip
     said = await aerofn("logs", "--status", "trap", "--json", DATABASE_URL=database.url)
     (one,) = [json.loads(line) for line in said.out.splitlines()]

@@ -88,6 +88,7 @@ async def test_an_hour_of_work(folder):
     os.killpg(dev.pid, signal.SIGINT)  # as a terminal does: all that it started is told too
     out, err = await asyncio.wait_for(dev.communicate(), LONGEST_S)
     assert (dev.returncode, err.decode()) == (0, ""), out.decode()
+    assert out.decode().endswith("\nstopped; the data stay in .aerofn/ for the next time\n")
     assert postgres_below(folder / ".aerofn" / "dev") == []
 
 

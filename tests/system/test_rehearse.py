@@ -101,6 +101,11 @@ async def test_a_version_that_acts_as_somebody_else(past, tmp_path):
     assert f"version {number} acts as anon, version 1 as the event's caller" in said.out
 
 
-async def test_what_is_not_there(past, database):
-    assert "has no version 9" in (await rehearse(past, 9)).err
-    assert "has no active version" in (await rehearse(database, 1)).err
+async def test_what_is_not_there(past, database, tmp_path):
+    assert "function 'cents' has no version 9" in (await rehearse(past, 9)).err
+    near = await aerofn("rehearse", "cent", "--version", "2", DATABASE_URL=past.url)
+    assert (near.code, near.err) == (1, "error: there is no function 'cent'\n  hint: did you mean 'cents'?\n")
+    conn = await database.connect()
+    assert "there is no function 'cents'\n  hint: aerofn functions lists" in (await rehearse(database, 1)).err
+    await conn.execute("SELECT aerofn.register_function('cents', $1)", component(tmp_path, ACTIVE))
+    assert "function 'cents' has no active version" in (await rehearse(database, 1)).err

@@ -60,7 +60,7 @@ def test_log_lines_are_json_with_level_logger_and_time(logged):
     out = io.StringIO()
     logged("info", out)
     structlog.get_logger("aerofn.x").warning("lease lost", event_id=7, where=object)
-    logging.getLogger("uvicorn").info("started on %s", 8787, extra={"pid": 1})
+    logging.getLogger("uvicorn").info("started on %s", 8787, extra={"pid": 1, "color_message": "\x1b[1m"})
     structlog.get_logger("aerofn.x").debug("not wanted")
     ours, theirs = [json.loads(line) for line in out.getvalue().splitlines()]
     assert (ours["event"], ours["level"], ours["logger"], ours["event_id"]) == (
@@ -71,6 +71,7 @@ def test_log_lines_are_json_with_level_logger_and_time(logged):
     )
     assert datetime.fromisoformat(ours["timestamp"]).tzinfo is UTC
     assert (theirs["event"], theirs["logger"], theirs["pid"]) == ("started on 8787", "uvicorn", 1)
+    assert "color_message" not in theirs
 
 
 @pytest.mark.parametrize("stream", [io.StringIO, Terminal])

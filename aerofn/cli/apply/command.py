@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import typer
 
 from aerofn import project
 from aerofn.cli import deploying
 from aerofn.cli.apply import database, show
 from aerofn.cli.apply.components import components
 from aerofn.cli.apply.plan import Change, Step, Thing, differs, plan
+from aerofn.cli.asking import sure
 from aerofn.cli.connection import connected
 from aerofn.cli.output import FAILED, OK, console, print_json
 from aerofn.db.pool import Connection
@@ -75,7 +75,7 @@ async def _plan(db: Connection, options: dict[Thing, dict[str, Any]], wish: Wish
 def _ask(wish: Wish, steps: list[Step]) -> None:
     drops = sum(step.change is Change.DROP for step in steps)
     if drops and not wish.yes:
-        typer.confirm(f"Drop {drops} that {project.FILE} does not declare?", abort=True, err=True)
+        sure(f"Drop {drops} that {project.FILE} does not declare?")
 
 
 def _tell(wish: Wish, steps: list[Step], made: dict[str, int]) -> None:

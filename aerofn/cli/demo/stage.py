@@ -76,7 +76,7 @@ class Stage:
         table = plain_table()
         for name in ("trigger", "as role"):
             table.add_column(name, no_wrap=True)
-        for name in ("commit→start", "took", "memory", "queries"):
+        for name in ("commit→run", "took", "memory", "queries"):
             table.add_column(name, justify="right", no_wrap=True)
         table.add_column("status", no_wrap=True)
         for record, waited in rows:
@@ -111,6 +111,7 @@ class Stage:
         if place.in_use:
             self.note("PostgreSQL goes on: another process uses it as well")
         elif stopped:
+            self.blank()  # what the terminal shows of Ctrl-C is on the line above
             self.note("stopped; the data stay in .aerofn/ for the next time")
 
     def blank(self) -> None:

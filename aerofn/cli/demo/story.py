@@ -76,7 +76,7 @@ class Story:
 
     async def _register(self, service: Service, db: Connection) -> None:
         file = share("examples") / NAME / f"{NAME}.wasm"
-        self._stage.step("Register a function", f"{_short(file.with_suffix('.js'))}, built to WebAssembly")
+        self._stage.step("Register a function", f"{NAME}.js, built to WebAssembly")
         self._stage.sql(
             f"\\set wasm `base64 < {_short(file)}`", f"{STORY.register.format(wasm=_PSQL_BYTES)};"
         )
@@ -148,7 +148,8 @@ class Story:
         self._stage.hints(
             (
                 ("HTTP", url),
-                ("dashboard", f"{url}/ with the token that this prints: aerofn token --role service_role"),
+                ("dashboard", f"{url}/"),
+                ("its token", "aerofn token --role service_role"),
                 ("try", "INSERT INTO orders (product_id, quantity) VALUES (2, 1);"),
                 ("stop", "Ctrl-C here; PostgreSQL stops too"),
             )

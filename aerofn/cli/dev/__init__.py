@@ -45,6 +45,8 @@ def run(folder: Path, database_url: str | None, port: int | None, *, fresh: bool
         contextlib.suppress(KeyboardInterrupt, asyncio.CancelledError),
     ):
         asyncio.run(_develop(folder, settings, place))
+    if place is not None:
+        Screen().end(place.directory)
 
 
 @contextlib.contextmanager

@@ -25,6 +25,11 @@ class Screen:
         self._say(Text.assemble("serving ", (url, "cyan")))
         if environment is not None:
             self._say(Text(f'in another terminal: . {environment}; psql "$DATABASE_URL"', QUIET))
+            self._say(Text(f"dashboard: {url}/ with the token of: aerofn token --role service_role", QUIET))
+
+    def end(self, folder: Path) -> None:
+        """It was stopped, and what it started too."""
+        self._out.print(Text(f"\nstopped; the data stay in {folder}/ for the next time", QUIET))
 
     def migrated(self, names: list[str]) -> None:
         """Files of the project's schema were applied."""
@@ -65,7 +70,8 @@ class Screen:
     def invoked(self, record: Record) -> None:
         """One invocation has ended."""
         status = record.status.value
-        line = Text.assemble(f"{record.function}  ", (f"{record.trigger} as {record.role}  ", QUIET))
+        again = f"attempt {record.attempt}  " if record.attempt > 1 else ""
+        line = Text.assemble(f"{record.function}  ", (f"{record.trigger} as {record.role}  {again}", QUIET))
         line.append(status, STYLES.get(status, BAD)).append(f"  {record.duration_ms:.1f} ms", QUIET)
         if record.memory_peak_mb is not None:
             line.append(f"  {record.memory_peak_mb:.1f} MB", QUIET)

@@ -75,4 +75,4 @@ def run(folder: Path, language: Language) -> None:
         if "typings" not in file.parts:
             out.print(f"  {file}")
     go = "" if folder == Path() else f"cd {folder} && "
-    out.print(f"Next: {go}aerofn test", style=GOOD)
+    out.print(f"Next: {go}aerofn test, then aerofn dev", style=GOOD)

@@ -1,5 +1,6 @@
 """A run of a version with a past event, in a transaction that is rolled back; and what it did there."""
 
+import difflib
 from typing import Any
 
 import msgspec
@@ -35,12 +36,11 @@ async def candidate(db: Connection, bench: Workbench, function: str, number: int
     """Version `number` of a function, or its active one.
 
     Raises:
-        NotFound: there is no such version, or none is active.
+        NotFound: there is no such function or version, or none is active.
     """
     row = await db.fetchrow(_Q.version, function, number)
     if row is None:
-        which = "active version" if number is None else f"version {number}"
-        raise NotFound(f"function {function!r} has no {which}", hint="aerofn functions lists them")
+        raise await _missing(db, function, number)
     declared = project.Function(source="", timeout_ms=row["timeout_ms"], memory_mb=row["memory_mb"])
     given = function_environment()
     return Candidate(
@@ -49,6 +49,17 @@ async def candidate(db: Connection, bench: Workbench, function: str, number: int
         {key: given[key] for key in row["env"] if key in given},
         row["run_as"],
     )
+
+
+async def _missing(db: Connection, function: str, number: int | None) -> NotFound:
+    names = [row["name"] for row in await db.fetch(sql.queries("functions").names)]
+    if function in names:
+        which = "active version" if number is None else f"version {number}"
+        hint = f"these are there: aerofn functions versions {function}"
+        return NotFound(f"function {function!r} has no {which}", hint=hint)
+    near = difflib.get_close_matches(function, names, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else "aerofn functions lists them"
+    return NotFound(f"there is no function {function!r}", hint=hint)
 
 
 async def asked(db: Connection, function: str, most: int) -> list[Asked]:
