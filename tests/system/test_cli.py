@@ -74,7 +74,10 @@ async def test_migrate_and_a_second_thought_about_uninstalling(empty_database):
     assert "applied 0001_roles" in done.out
     assert (await aerofn("migrate", DATABASE_URL=url)).out == "nothing to do\n"
     asked = await aerofn("uninstall", DATABASE_URL=url)  # nobody is there to say yes
-    assert (asked.code, f"records of database {urlsplit(url).path[1:]} will be gone" in asked.err) == (2, True)
+    assert (asked.code, f"records of database {urlsplit(url).path[1:]} will be gone" in asked.err) == (
+        2,
+        True,
+    )
     assert "say it in advance: --yes" in asked.err
     listed = await aerofn("functions", DATABASE_URL=url)
     assert (listed.code, listed.out, listed.err) == (0, "", "there are no functions yet\n")

@@ -17,7 +17,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from aerofn.app.siblings import Place, Siblings
-from aerofn.model import LogLine, Outcome, Record
+from aerofn.model import LogLine, Outcome, Record, Status
 from aerofn.observe import Metrics, RecordLines, configure_logging
 
 RECORD = Record(
@@ -265,3 +265,7 @@ async def test_workers_tell_of_each_other(tmp_path):
         assert counted == {str(n): n for n in range(1, alive + 1)}
         assert up == {str(n): float(n <= alive) for n in range(1, 5)}
         assert kind.startswith("text/plain; version=0.0.4")
+
+
+def test_records_are_asked_for_by_each_outcome_or_all_that_failed():
+    assert list(Status) == ["failed", *Outcome]  # a typed enum cannot be extended
