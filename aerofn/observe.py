@@ -20,7 +20,6 @@ from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
-    Histogram,
     ProcessCollector,
     disable_created_metrics,
     generate_latest,
@@ -30,17 +29,19 @@ from prometheus_client.metrics_core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from aerofn import __version__
+from aerofn.histograms import Histograms
 from aerofn.model import Record
 from aerofn.unseen import named
 
 MIB = 1024 * 1024
+_AT_ONCE, _PAUSE_S = 1024, 0.05  # lines in a write, and between two of them
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, which nobody reads
 # An invocation takes from a tenth of a millisecond to minutes.
 DURATION_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 300)
 MEMORY_BUCKETS = tuple(n * MIB for n in (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096))
 DELAY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 15, 60, 300, 3600)
 
-Kind = TypeVar("Kind", Counter, Gauge, Histogram)
+Kind = TypeVar("Kind", Counter, Gauge)
 
 
 def configure_logging(level: str = "info", stream: TextIO | None = None) -> None:
@@ -99,7 +100,8 @@ class RecordLines:
     """Writes records as JSON lines to a file descriptor, standard output's, from a thread of its own.
 
     A reader that is slow or gone never holds up an invocation: at most `waiting` records wait for it, further
-    ones are dropped and counted in `dropped`. All that wait go out in one write.
+    ones are dropped and counted in `dropped`. All that wait go out in one write, `_PAUSE_S` after the last one at the
+    earliest: a thread that is woken for each record takes the interpreter from the loop each time.
     """
 
     def __init__(self, fd: int = 1, *, waiting: int = 10_000) -> None:
@@ -108,6 +110,7 @@ class RecordLines:
         self._waiting = waiting
         self._queue: queue.SimpleQueue[Record | None] = queue.SimpleQueue()
         self._broken = False
+        self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="aerofn-records", daemon=True)
         self._thread.start()
 
@@ -121,6 +124,7 @@ class RecordLines:
     def close(self, timeout_s: float = 5.0) -> None:
         """Write what waits, for at most `timeout_s` seconds, and end."""
         self._queue.put(None)
+        self._closing.set()
         self._thread.join(timeout_s)
 
     def _run(self) -> None:
@@ -130,11 +134,12 @@ class RecordLines:
             records, more = self._take()
             if not self._broken:
                 self._put_out(b"".join(encoder.encode(record) + b"\n" for record in records))
+            self._closing.wait(_PAUSE_S)
 
     def _take(self) -> tuple[list[Record], bool]:
         taken = [self._queue.get()]
         with contextlib.suppress(queue.Empty):
-            while taken[-1] is not None and len(taken) < 256:
+            while taken[-1] is not None and len(taken) < _AT_ONCE:
                 taken.append(self._queue.get_nowait())
         return [record for record in taken if record is not None], taken[-1] is not None
 
@@ -158,19 +163,12 @@ class Metrics:
         self.registry.register(_Dropped(self._dropped))
         version = self._metric(Gauge, "build_info", "Which AeroFn runs; always 1.", ["version"])
         version.labels(__version__).set(1)
-        one = ["function"]
         self._invocations = self._metric(
             Counter, "invocations_total", "Invocations that have ended.", ["function", "trigger", "status"]
         )
-        self._durations = self._metric(
-            Histogram, "invocation_duration_seconds", "Time it took.", one, buckets=DURATION_BUCKETS
-        )
-        self._memory = self._metric(
-            Histogram, "invocation_memory_bytes", "Peak of its memory.", one, buckets=MEMORY_BUCKETS
-        )
-        self._delays = self._metric(
-            Histogram, "event_queue_delay_seconds", "From due to started.", one, buckets=DELAY_BUCKETS
-        )
+        self._durations = self._histograms("invocation_duration_seconds", "Time it took.", DURATION_BUCKETS)
+        self._memory = self._histograms("invocation_memory_bytes", "Peak of its memory.", MEMORY_BUCKETS)
+        self._delays = self._histograms("event_queue_delay_seconds", "From due to started.", DELAY_BUCKETS)
         self._fetches = self._metric(
             Counter, "fetches_total", "HTTP requests of functions that have ended.", ["function", "outcome"]
         )
@@ -184,10 +182,13 @@ class Metrics:
         self._observing: dict[str, Callable[[float], None]] = {}
         self._seen: set[str] = set()
 
-    def _metric(
-        self, kind: type[Kind], name: str, text: str, labels: Sequence[str] = (), **more: Any
-    ) -> Kind:
-        return kind(f"aerofn_{name}", text, labels, registry=self.registry, **more)
+    def _metric(self, kind: type[Kind], name: str, text: str, labels: Sequence[str] = ()) -> Kind:
+        return kind(f"aerofn_{name}", text, labels, registry=self.registry)
+
+    def _histograms(self, name: str, text: str, bounds: Sequence[float]) -> Histograms:
+        histograms = Histograms(f"aerofn_{name}", text, bounds)
+        self.registry.register(histograms)
+        return histograms
 
     def invocation(self, record: Record) -> None:
         """Count an invocation that has ended."""
@@ -200,8 +201,7 @@ class Metrics:
     def _counting(self, function: str, trigger: str, status: str) -> Callable[[float, float | None], None]:
         self._seen.add(function)
         one_more = self._invocations.labels(function, trigger, status).inc
-        duration = self._durations.labels(function).observe
-        memory = self._memory.labels(function).observe
+        duration, memory = self._durations.of(function), self._memory.of(function)
 
         def count(duration_ms: float, memory_peak_mb: float | None) -> None:
             one_more()
@@ -216,7 +216,7 @@ class Metrics:
         observe = self._observing.get(function)
         if observe is None:
             self._seen.add(function)
-            observe = self._observing[function] = self._delays.labels(function).observe
+            observe = self._observing[function] = self._delays.of(function)
         observe(max(0.0, seconds))
 
     def fetch(self, function: str, outcome: str) -> None:
@@ -250,8 +250,10 @@ class Metrics:
         self._kept = {key: count for key, count in self._kept.items() if key[0] in functions}
         self._observing = {key: observe for key, observe in self._observing.items() if key in functions}
         for gone in self._seen - functions:
-            for metric in (self._invocations, self._durations, self._memory, self._delays, self._fetches):
+            for metric in (self._invocations, self._fetches):
                 metric.remove_by_labels({"function": gone})
+        for histograms in (self._durations, self._memory, self._delays):
+            histograms.keep(functions)
         self._seen &= functions
 
     def exposition(self) -> tuple[bytes, str]:

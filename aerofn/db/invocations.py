@@ -14,7 +14,7 @@ from aerofn.model import Record
 _Q = sql.queries("invocations")
 _MOST_WAITING = 20_000
 _BATCH = 500
-_PAUSE_S = 0.05
+_PAUSE_S = 0.2
 _PARTITIONS_S = 3600.0
 log = structlog.get_logger(__name__)
 

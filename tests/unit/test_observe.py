@@ -13,10 +13,12 @@ from typing import Any
 import msgspec
 import pytest
 import structlog
+from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from aerofn.app.siblings import Place, Siblings
+from aerofn.histograms import Histograms
 from aerofn.model import LogLine, Outcome, Record, Status
 from aerofn.observe import Metrics, RecordLines, configure_logging
 
@@ -150,6 +152,18 @@ def test_an_invocation_is_counted_timed_and_weighed():
     assert value(metrics, "aerofn_invocation_duration_seconds_bucket", function="greet", le="0.0005") == 1
     assert value(metrics, "aerofn_invocation_memory_bytes_count", function="greet") == 2
     assert value(metrics, "aerofn_invocation_memory_bytes_sum", function="greet") == 2 * 2 * 1024 * 1024
+
+
+def test_histograms_are_told_as_the_library_tells_its_own():
+    bounds, values = (0.0005, 0.25, 1, 1048576), (0.0, 0.0005, 0.0006, 0.25, 1, 1.5, 1048576, 2e9)
+    ours, theirs = Histograms("x_seconds", "Time.", bounds), CollectorRegistry()
+    library = Histogram("x_seconds", "Time.", ["function"], buckets=bounds, registry=theirs)
+    for function in ("one", 'the "other"'):
+        observe = ours.of(function)
+        for value in values:
+            observe(value)
+            library.labels(function).observe(value)
+    assert generate_latest(ours) == generate_latest(theirs)
 
 
 def test_queues_pools_and_delays():
