@@ -18,7 +18,6 @@ LARGE = 256 << 10  # bytes of code that are worth it
 SIZE_BYTES = 8  # of the component's size, as the compiler's process is told it
 _MODULE, _CORE_TYPE, _COMPONENT, _ALIAS, _IMPORT = 1, 3, 4, 6, 10
 _CORE_MODULE = b"\x00\x11"  # the sort
-_TABLE = 4
 _PLAIN_REFERENCES = (0x6F, 0x70)
 # the opcodes of a global's first value, with the number of their operands
 _CONSTANTS = {0x41: 1, 0x42: 1, 0x23: 1, 0xD2: 1, 0xD0: 1, 0x6A: 0, 0x6B: 0, 0x7C: 0, 0x7D: 0}
@@ -119,7 +118,7 @@ class Described:
             section.TYPE: self._types,
             section.IMPORT: self._imports,
             section.FUNCTION: self._own_functions,
-            _TABLE: self._own_tables,
+            section.TABLE: self._own_tables,
             section.GLOBAL: self._own_globals,
             section.EXPORT: self._exports,
         }

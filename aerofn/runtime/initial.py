@@ -17,7 +17,7 @@ from aerofn.runtime import ffi
 from aerofn.runtime.surgery import PAGE
 
 READ, PAGES, GLOBAL = "aerofn-read", "aerofn-pages", "aerofn-global-%d"
-PIECE = 1 << 20  # bytes that READ gives
+PIECE = PAGE  # bytes that READ gives: no memory is smaller
 MEMORY = 1 << 30  # bytes that initialisation may take
 SECONDS = 60.0
 
@@ -121,11 +121,7 @@ class Initial:
         failed = call(function, *arguments)
         if failed is not None:
             raise NotInitialised(str(failed))
-        size = call(PAGES) * PAGE
-        pieces = []
-        for start in range(0, size, PIECE):
-            offset = max(0, min(start, size - PIECE))
-            pieces.append(call(READ, offset).encode("latin-1")[start - offset :])
+        pieces = [call(READ, at).encode("latin-1") for at in range(0, call(PAGES) * PAGE, PIECE)]
         values = [call(GLOBAL % i) for i in range(self._globals)]
         return State(b"".join(pieces), values)
 

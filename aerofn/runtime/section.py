@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from aerofn.runtime.binary import Reader, UnsupportedError
 
-TYPE, IMPORT, FUNCTION, MEMORY, GLOBAL, EXPORT, CODE, DATA = 1, 2, 3, 5, 6, 7, 10, 11
+TYPE, IMPORT, FUNCTION, TABLE, MEMORY, GLOBAL, EXPORT = range(1, 8)
+START, ELEMENT, CODE, DATA, DATA_COUNT = range(8, 13)
 A_FUNCTION, A_TABLE, A_MEMORY, A_GLOBAL = range(4)  # kinds of imports and exports
 Limits = tuple[int, int | None]
 
@@ -31,21 +32,26 @@ def imports(content: bytes) -> Iterator[tuple[int, Limits | None]]:
     for _ in range(reader.number()):
         reader.name()
         reader.name()
-        kind = reader.byte()
-        size = None
-        if kind == A_FUNCTION:
-            reader.number()
-        elif kind == A_TABLE:
-            value_type(reader)
-            limits(reader)
-        elif kind == A_MEMORY:
-            size = limits(reader)
-        elif kind == A_GLOBAL:
-            value_type(reader)
-            reader.byte()
-        else:
-            raise UnsupportedError("import")
-        yield kind, size
+        yield described(reader)
+
+
+def described(reader: Reader) -> tuple[int, Limits | None]:
+    """Read what an import is: its kind, and a memory's limits."""
+    kind = reader.byte()
+    size = None
+    if kind == A_FUNCTION:
+        reader.number()
+    elif kind == A_TABLE:
+        value_type(reader)
+        limits(reader)
+    elif kind == A_MEMORY:
+        size = limits(reader)
+    elif kind == A_GLOBAL:
+        value_type(reader)
+        reader.byte()
+    else:
+        raise UnsupportedError("import")
+    return kind, size
 
 
 def exports(content: bytes) -> dict[bytes, tuple[int, int]]:

@@ -45,13 +45,13 @@ _PROBE = (
 )
 
 # What follows each canonical built-in's opcode: n number, b byte, o options, r results
-_CANON_SHAPES = {
+CANON_SHAPES = {
     0x02: "n", 0x03: "n", 0x04: "n", 0x05: "", 0x06: "b", 0x07: "n", 0x08: "", 0x09: "ro", 0x0A: "bn", 0x0B: "bn",
     0x0C: "b", 0x0D: "", 0x0E: "n", 0x0F: "no", 0x10: "no", 0x11: "nb", 0x12: "nb", 0x13: "n", 0x14: "n", 0x15: "n",
     0x16: "no", 0x17: "no", 0x18: "nb", 0x19: "nb", 0x1A: "n", 0x1B: "n", 0x1C: "o", 0x1D: "o", 0x1E: "", 0x1F: "",
     0x20: "bn", 0x21: "bn", 0x22: "", 0x23: "", 0x24: "", 0x25: "",
 }  # fmt: skip
-_OPTION_HAS_NUMBER = {0: False, 1: False, 2: False, 3: True, 4: True, 5: True, 6: False, 7: True}
+OPTION_HAS_NUMBER = {0: False, 1: False, 2: False, 3: True, 4: True, 5: True, 6: False, 7: True}
 
 
 class Scope:
@@ -180,8 +180,8 @@ class Scope:
             reader.byte()
             reader.number()
             _canon_options(reader)
-        elif opcode in _CANON_SHAPES:
-            for shape in _CANON_SHAPES[opcode]:
+        elif opcode in CANON_SHAPES:
+            for shape in CANON_SHAPES[opcode]:
                 _canon_part(reader, shape)
         else:
             raise UnsupportedError("canonical built-in")
@@ -263,9 +263,9 @@ class Scope:
 def _canon_options(reader: Reader) -> None:
     for _ in range(reader.number()):
         option = reader.byte()
-        if option not in _OPTION_HAS_NUMBER:
+        if option not in OPTION_HAS_NUMBER:
             raise UnsupportedError("canonical option")
-        if _OPTION_HAS_NUMBER[option]:
+        if OPTION_HAS_NUMBER[option]:
             reader.number()
 
 

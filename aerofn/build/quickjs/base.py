@@ -10,25 +10,29 @@ from functools import lru_cache
 from pathlib import Path
 
 from aerofn.build.node import SDK, run_script
-from aerofn.build.quickjs import module, nest
+from aerofn.build.quickjs import module
+from aerofn.build.quickjs.link import HOME, relinked
 from aerofn.build.quickjs.probe import probed
-from aerofn.build.quickjs.stub import before, stub
+from aerofn.build.quickjs.stub import kept_argument, stub
 from aerofn.build.toolchain import DIRECTORY_KEY
 from aerofn.errors import InvalidRequest
 from aerofn.runtime import section
 from aerofn.runtime.initial import Initial
 
-_TEMPLATE, _SHIM, _CODE = "template.wasm", "shim.js", "code.cwasm"
+_TEMPLATE, _BEGINNING, _SHIM, _CODE = "template.wasm", "beginning.wasm", "shim.js", "code.cwasm"
+
+
+_COMPONENT = 4  # what componentize-qjs makes is in another one, which stands in for the module loader
 
 
 @dataclass(frozen=True)
 class Base:
-    """A component before its `init`.
+    """What a component is made of.
 
     Attributes:
-        template: the component, whole.
+        template: the component, but for its memory.
         shim: the first argument of `init`: JavaScript that componentize-qjs makes of the world.
-        initial: the component within it, ready to run.
+        initial: the component before its `init`, ready to run.
     """
 
     template: bytes
@@ -60,9 +64,8 @@ def base_for(toolchain: Path, contract: Path, node: Path, progress: Callable[[st
 
 @lru_cache(maxsize=4)
 def _load(folder: Path) -> Base:
-    template = (folder / _TEMPLATE).read_bytes()
-    initial = Initial(probed(nest.inner(template), nest.HOME), folder / _CODE)
-    return Base(template, (folder / _SHIM).read_text(encoding="utf-8"), initial)
+    initial = Initial((folder / _BEGINNING).read_bytes(), folder / _CODE)
+    return Base((folder / _TEMPLATE).read_bytes(), (folder / _SHIM).read_text(encoding="utf-8"), initial)
 
 
 def _key(contract: Path) -> str:
@@ -93,15 +96,10 @@ def _make(folder: Path, toolchain: Path, contract: Path, node: Path) -> None:
         stubbed, made, shim = (Path(name) / part for part in ("stub.wasm", "made.wasm", _SHIM))
         stubbed.write_bytes(stub(runtime))
         run_script(node, "componentize.mjs", str(toolchain), str(contract), str(stubbed), str(made))
-        component = made.read_bytes()
-        state = before(module.segments(nest.core_module(component, nest.HOME)))
-        (folder / _TEMPLATE).write_bytes(_template(component, runtime, module.data(state.segments)))
-        shim.write_bytes(state.shim)
+        component = module.content_of(made.read_bytes(), _COMPONENT)
+        linked = relinked(component, runtime)
+        (folder / _TEMPLATE).write_bytes(linked.template)
+        (folder / _BEGINNING).write_bytes(probed(linked.beginning, HOME))
+        home = module.core_modules(component)[HOME]
+        shim.write_text(kept_argument(module.segments(home)), encoding="utf-8")
         shim.rename(folder / _SHIM)  # last: it tells that all is there
-
-
-def _template(component: bytes, runtime: bytes, data: bytes) -> bytes:
-    """The stub's component with the true runtime's code."""
-    code = module.content_of(runtime, section.CODE)
-    changed = {(nest.HOME, section.DATA): data, (nest.RUNTIME, section.CODE): code}
-    return nest.rewritten(component, lambda index, kind, content: changed.get((index, kind), content))

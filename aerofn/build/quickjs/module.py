@@ -1,20 +1,44 @@
-"""Reading and rewriting the state of a core module: its data, its globals, the size of its memory."""
+"""Reading and rewriting core modules: their data, globals, imports, elements and the size of their memory."""
 
+import itertools
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from aerofn.runtime import binary, section
 from aerofn.runtime.binary import Reader, UnsupportedError
 
+_MODULE = 1
 _I32 = 0x7F
-_I32_CONST, _END = 0x41, 0x0B
-_OPERANDS = {_I32_CONST: 1, 0x23: 1, 0x6A: 0}  # i32.const, global.get, i32.add
+_I32_CONST, _GLOBAL_GET, _END = 0x41, 0x23, 0x0B
+_OPERANDS = {_I32_CONST: 1, _GLOBAL_GET: 1, 0x6A: 0}  # i32.const, global.get, i32.add
 Segments = list[tuple[int, bytes]]
+
+
+@dataclass(frozen=True)
+class Global:
+    """A global of 32 bits."""
+
+    mutable: bool
+    value: int
 
 
 def rewritten(wasm: bytes, change: Callable[[int, bytes], bytes]) -> bytes:
     """A module or component with `change(kind, content)` in the place of each section's content."""
     sections = Reader(wasm, 8).sections()
     return wasm[:8] + b"".join(binary.section(kind, change(kind, content)) for kind, content in sections)
+
+
+def core_modules(component: bytes) -> list[bytes]:
+    """The core modules of a component, not those of components in it."""
+    return [content for kind, content in Reader(component, 8).sections() if kind == _MODULE]
+
+
+def with_modules(component: bytes, change: Callable[[int, bytes], bytes]) -> bytes:
+    """A component with `change(index, module)` in the place of each core module."""
+    count = itertools.count()
+    return rewritten(
+        component, lambda kind, content: change(next(count), content) if kind == _MODULE else content
+    )
 
 
 def content_of(module: bytes, kind: int) -> bytes:
@@ -34,6 +58,14 @@ def _segment(reader: Reader) -> tuple[int, bytes]:
     address = reader.number()
     reader.byte()
     return address, reader.name()
+
+
+def memory_of(module: bytes, end: int) -> bytes:
+    """What it puts into its memory below `end`."""
+    memory = bytearray(end)
+    for at, data in segments(module):
+        memory[at : at + len(data)] = data
+    return bytes(memory[:end])
 
 
 def data(parts: Iterable[tuple[int, bytes]]) -> bytes:
@@ -66,6 +98,23 @@ def with_globals(content: bytes, values: Iterable[int]) -> bytes:
     return binary.number(len(found)) + b"".join(parts)
 
 
+def exported_globals(module: bytes) -> dict[str, Global]:
+    """Those that a module without imported ones exports, whose first values are plain numbers, none below 0."""
+    exports = section.exports(content_of(module, section.EXPORT))
+    found = _globals(content_of(module, section.GLOBAL))
+    return {
+        name.decode(): _constant(*found[index])
+        for name, (kind, index) in exports.items()
+        if kind == section.A_GLOBAL
+    }
+
+
+def _constant(mutable: bool, text: bytes) -> Global:
+    if text[2] != _I32_CONST:
+        raise UnsupportedError("a global's first value")
+    return Global(mutable, Reader(text, 3).number())
+
+
 def _signed(value: int) -> bytes:
     return binary.signed(value - (value >> 31 << 32))
 
@@ -87,3 +136,27 @@ def _global(reader: Reader) -> tuple[bool, bytes]:
         for _ in range(_OPERANDS[opcode]):
             reader.number()
     return bool(mutable), reader.data[start : reader.at]
+
+
+def without_import(content: bytes, unwanted: bytes) -> bytes:
+    """An imports section without the one of that name."""
+    reader = Reader(content)
+    kept = []
+    for _ in range(reader.number()):
+        start = reader.at
+        reader.name()
+        name = reader.name()
+        section.described(reader)
+        if name != unwanted:
+            kept.append(content[start : reader.at])
+    return binary.number(len(kept)) + b"".join(kept)
+
+
+def with_first_offset(content: bytes, offset: int) -> bytes:
+    """A section of elements whose first segment, which begins at a global's value, begins at this number."""
+    reader = Reader(content)
+    count = reader.number()
+    if (reader.number(), reader.byte()) != (0, _GLOBAL_GET):
+        raise UnsupportedError("elements")
+    reader.number()
+    return binary.number(count) + b"\x00\x41" + binary.signed(offset) + content[reader.at :]

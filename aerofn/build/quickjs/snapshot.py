@@ -4,7 +4,7 @@ import heapq
 import itertools
 import re
 
-from aerofn.build.quickjs import module, nest
+from aerofn.build.quickjs import module
 from aerofn.build.quickjs.base import Base
 from aerofn.runtime import section
 from aerofn.runtime.initial import State
@@ -30,14 +30,14 @@ def _frozen(template: bytes, state: State) -> bytes:
     memory = module.memory(len(state.memory) // PAGE)
     data = module.data((start, state.memory[start:end]) for start, end in spans(state.memory))
 
-    def change(index: int, kind: int, content: bytes) -> bytes:
+    def change(kind: int, content: bytes) -> bytes:
         if kind == section.GLOBAL:
             return module.with_globals(content, values)
-        if index == nest.HOME and kind in (section.MEMORY, section.DATA):
-            return memory if kind == section.MEMORY else data
-        return content
+        return {section.MEMORY: memory, section.DATA: data}.get(kind, content)
 
-    return nest.rewritten(template, change)
+    return module.with_modules(
+        template, lambda index, core: core if index else module.rewritten(core, change)
+    )
 
 
 def spans(memory: bytes, most: int = _MOST) -> list[tuple[int, int]]:

@@ -4,8 +4,6 @@ It is only run once, by componentize-qjs. Its text goes to the far end of the st
 and what was allocated for it is freed, so that the memory is the one before `init`.
 """
 
-from dataclasses import dataclass
-
 from aerofn.runtime import binary, section
 from aerofn.runtime.binary import Reader
 
@@ -51,15 +49,6 @@ def stub(runtime: bytes) -> bytes:
     )
 
 
-@dataclass(frozen=True)
-class Before:
-    """The state before `init`: what was kept of its argument, and the memory's segments without that."""
-
-    shim: bytes
-    segments: list[tuple[int, bytes]]
-
-
-def before(segments: list[tuple[int, bytes]]) -> Before:
-    """Take what the stub left out of a component's memory."""
-    shim = dict(segments)[_TEXT]
-    return Before(shim, [(at, data) for at, data in segments if at >= _TEXT + len(shim)])
+def kept_argument(segments: list[tuple[int, bytes]]) -> str:
+    """What the stub's `init` was given first, from a component's memory."""
+    return dict(segments)[_TEXT].decode()

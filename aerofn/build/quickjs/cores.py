@@ -1,0 +1,140 @@
+"""The core modules of a QuickJS component as we link them: home, the runtime, and the world's bindings.
+
+Home has what the others share: memory, the globals that tell where in it what is, and a cell for the function
+that allocates, so that what allocates for the host can be named before it is there.
+"""
+
+from dataclasses import dataclass
+
+from wasmtime import wat2wasm
+
+from aerofn.build.quickjs import module
+from aerofn.runtime import binary, section
+from aerofn.runtime.binary import Reader, UnsupportedError
+from aerofn.runtime.surgery import PAGE
+
+TABLE, CELL = b"__indirect_function_table", b"cell"
+_STACK_AS_LINKED = 1 << 20
+# Of memory, the stack is what is cleared at each run and mostly not used. JavaScript calls itself 576 deep at the most,
+# then the machine's stack ends; with this one a function that keeps 100 values does so 240 deep.
+STACK = 256 << 10
+_FUNCREF = 0x70
+
+_HOME = """(module
+  (table $cell (export "cell") 1 1 funcref)
+  (memory (export "memory") {pages})
+  {globals}
+  (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+    local.get 0 local.get 1 local.get 2 local.get 3 i32.const 0
+    call_indirect (param i32 i32 i32 i32) (result i32))
+  ;; what only `init` or the loading of modules asks for, with nothing behind it
+  (func (export "reset_adapter_state"))
+  (func (export "resolve") (param i32 i32 i32 i32 i32) unreachable)
+  (func (export "load") (param i32 i32 i32) unreachable)
+  (data (i32.const {at}) "{data}"))"""
+
+
+@dataclass(frozen=True)
+class Cores:
+    """The modules.
+
+    Attributes:
+        home: with the bindings' data, which the runtime's own are not part of.
+        runtime: as it is after `init`: what it has in memory is in home's.
+        beginning: the runtime that puts its data into memory when it is instantiated.
+        bindings: of the world; they fill the cell.
+    """
+
+    home: bytes
+    runtime: bytes
+    beginning: bytes
+    bindings: bytes
+
+
+def linked(home: bytes, runtime: bytes, bindings: bytes) -> Cores:
+    """The modules that componentize-qjs linked, with a smaller stack, and the table of functions in the runtime.
+
+    A module's own table gets a function when it is first called; an imported one gets all of them at each start.
+
+    Args:
+        home: as linked, with the memory before `init`.
+        runtime: the toolchain's.
+        bindings: as linked.
+    """
+    globals_ = module.exported_globals(home)
+    table = _table(home)
+    own = _with_own_table(runtime, table, globals_)
+    return Cores(_home(home, globals_), _without_start(own), own, _with_cell(bindings, globals_))
+
+
+def _table(home: bytes) -> int:
+    reader = Reader(module.content_of(home, section.TABLE))
+    if (reader.number(), reader.byte()) != (1, _FUNCREF):
+        raise UnsupportedError("tables")
+    return section.limits(reader)[0]
+
+
+def _moved(value: int) -> int:
+    """A global's value: an address behind the stack, or an index of the table, which is much smaller."""
+    return value - (_STACK_AS_LINKED - STACK) if value >= _STACK_AS_LINKED else value
+
+
+def _home(home: bytes, globals_: dict[str, module.Global]) -> bytes:
+    start, end = _place(globals_, "wit-dylib.wasm:memory_base"), _place(globals_, "__heap_base")
+    declared = [
+        f'(global (export "{name}") {"(mut i32)" if each.mutable else "i32"} (i32.const {_moved(each.value)}))'
+        for name, each in globals_.items()
+    ]
+    data = module.memory_of(home, end)[start:]
+    escaped = "".join(f"\\{byte:02x}" for byte in data)
+    pages = _moved(_place(globals_, "__heap_end")) // PAGE
+    text = _HOME.format(pages=pages, globals="\n  ".join(declared), at=_moved(start), data=escaped)
+    return bytes(wat2wasm(text))
+
+
+def _place(globals_: dict[str, module.Global], name: str) -> int:
+    return globals_[name].value
+
+
+def _with_own_table(runtime: bytes, size: int, globals_: dict[str, module.Global]) -> bytes:
+    parts = [runtime[:8]]
+    for kind, content in Reader(runtime, 8).sections():
+        changed = content
+        if kind == section.IMPORT:
+            changed = module.without_import(content, TABLE)
+        elif kind == section.EXPORT:
+            changed = binary.appended(content, binary.name(TABLE) + bytes((section.A_TABLE, 0)))
+        elif kind == section.ELEMENT:
+            changed = module.with_first_offset(
+                content, _place(globals_, "componentize_qjs_runtime.wasm:table_base")
+            )
+        parts.append(binary.section(kind, changed))
+        if kind == section.FUNCTION:
+            table = bytes((1, _FUNCREF, 0)) + binary.number(size)
+            parts.append(binary.section(section.TABLE, table))
+    return b"".join(parts)
+
+
+def _without_start(runtime: bytes) -> bytes:
+    gone = (section.DATA, section.DATA_COUNT, section.START)
+    return runtime[:8] + b"".join(
+        binary.section(kind, content) for kind, content in Reader(runtime, 8).sections() if kind not in gone
+    )
+
+
+def _with_cell(bindings: bytes, globals_: dict[str, module.Global]) -> bytes:
+    """With the function that allocates put into the cell, and where the runtime looks for it."""
+    imported = binary.name(b"env") + binary.name(CELL) + bytes((section.A_TABLE, _FUNCREF, 1, 1, 1))
+    function = binary.number(section.exports(module.content_of(bindings, section.EXPORT))[b"cabi_realloc"][1])
+    place = binary.signed(_place(globals_, "componentize_qjs_runtime.wasm:cabi_realloc"))
+    in_table = b"\x00\x41" + place + b"\x0b\x01" + function
+    in_cell = b"\x02\x01\x41\x00\x0b\x00\x01" + function
+
+    def change(kind: int, content: bytes) -> bytes:
+        if kind == section.IMPORT:
+            return binary.appended(content, imported)
+        if kind == section.ELEMENT:
+            return binary.appended(binary.appended(content, in_table), in_cell)
+        return content
+
+    return module.rewritten(bindings, change)

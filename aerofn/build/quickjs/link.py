@@ -1,0 +1,117 @@
+"""Links the core modules of a component that componentize-qjs made anew, for a start that does least.
+
+What it links has a table of functions that is filled at each start, a megabyte of stack that is cleared at each
+end, an adapter and a module loader that a finished function has no use for, and stands in for every function of
+the host until that is there. Here the host's functions are there first: they allocate through home's cell.
+"""
+
+from dataclasses import dataclass
+
+from wasmtime import wat2wasm
+
+from aerofn.build.quickjs import module
+from aerofn.build.quickjs.cores import CELL, TABLE, Cores, linked
+from aerofn.build.quickjs.definitions import MODULE, CoreInstance, Definition, Definitions, Ref
+from aerofn.runtime.binary import UnsupportedError
+
+HOME, _RUNTIME, _BINDINGS = 0, 2, 3  # among the core modules as componentize-qjs orders them
+_LOADER = b"local:init/module-loader"
+_ADAPTER = b"wasi_snapshot_preview1"
+_REALLOC = b"cabi_realloc"
+
+# What the linked component does when it starts
+_BEGINNING = """(module
+  (import "runtime" "__wasm_apply_data_relocs" (func $runtime))
+  (import "bindings" "__wasm_apply_data_relocs" (func $bindings))
+  (import "bindings" "__wasm_call_ctors" (func $construct))
+  (func $begin call $runtime call $bindings call $construct)
+  (start $begin))"""
+
+
+@dataclass(frozen=True)
+class Linked:
+    """A component twice; its first core module is the home of its memory.
+
+    Attributes:
+        template: for the memory that `init` leaves.
+        beginning: the one to call `init` in.
+    """
+
+    template: bytes
+    beginning: bytes
+
+
+def relinked(component: bytes, runtime: bytes) -> Linked:
+    """Link a component of componentize-qjs anew.
+
+    Args:
+        component: with a stub for the runtime, whose `init` has done nothing.
+        runtime: the one to link.
+    """
+    modules = module.core_modules(component)
+    cores = linked(modules[HOME], runtime, modules[_BINDINGS])
+    wiring = _Wiring(component, cores)
+    return Linked(wiring.template(), wiring.beginning())
+
+
+class _Wiring:
+    """A linked component's definitions, as they are to be."""
+
+    def __init__(self, component: bytes, cores: Cores) -> None:
+        self._cores = cores
+        self._found = Definitions(component)
+        instances = self._found.core_instances()
+        self._home, self._runtime, self._bindings = map(self._instance, (HOME, _RUNTIME, _BINDINGS))
+        fixup = next((found for found in instances.values() if b"shim" in found.given and found.module), None)
+        if fixup is None:
+            raise UnsupportedError("a component without a shim")
+        self._shim, self._actual = fixup.given[b"shim"], instances[fixup.given[b"actual"]]
+        self._put(HOME, cores.home)
+        self._put(_BINDINGS, cores.bindings)
+        self._rewire_functions()
+        self._rewire_instances()
+
+    def _instance(self, index: int) -> Ref:
+        wanted = Ref("core module", index)
+        return next(ref for ref, each in self._found.core_instances().items() if each.module == wanted)
+
+    def _put(self, index: int, core: bytes) -> None:
+        self._found.all[Ref("core module", index)] = Definition(MODULE, "core module", [core])
+
+    def template(self) -> bytes:
+        self._put(_RUNTIME, self._cores.runtime)
+        return self._found.written([self._home], without=_LOADER)
+
+    def beginning(self) -> bytes:
+        self._put(_RUNTIME, self._cores.beginning)
+        code = self._found.add(Definition(MODULE, "core module", [bytes(wat2wasm(_BEGINNING))]))
+        begun = CoreInstance(code, {b"runtime": self._runtime, b"bindings": self._bindings})
+        return self._found.written([self._home, self._found.add(begun)], without=_LOADER)
+
+    def _rewire_functions(self) -> None:
+        """The shim's functions become the host's own, and those allocate through home; the table is the runtime's."""
+        definitions = self._found.all
+        instead = {
+            _REALLOC: definitions[self._found.alias(self._home, "core func", _REALLOC)],
+            TABLE: definitions[self._found.alias(self._runtime, "core table", TABLE)],
+        }
+        for ref, found in definitions.items():
+            if not isinstance(found, Definition) or found.of is None:
+                continue
+            if found.of == self._shim:
+                definitions[ref] = definitions[self._actual.given.get(found.name, ref)]
+            elif found.name in instead:
+                definitions[ref] = instead[found.name]
+
+    def _rewire_instances(self) -> None:
+        instances = self._found.core_instances()
+        instances[self._home].given.clear()
+        runtime, bindings = instances[self._runtime], instances[self._bindings]
+        runtime.given.update({_LOADER: self._home, _ADAPTER: self._home})
+        del instances[runtime.given[b"env"]].given[TABLE]
+        instances[bindings.given[b"env"]].given.update(
+            {
+                _REALLOC: self._found.alias(self._runtime, "core func", _REALLOC),
+                CELL: self._found.alias(self._home, "core table", CELL),
+            }
+        )
