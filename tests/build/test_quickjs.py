@@ -1,4 +1,4 @@
-"""That our way to a QuickJS component gives what componentize-qjs gives, and stops what does not end."""
+"""That our QuickJS components do what those of componentize-qjs do, and start with less; what has no end is stopped."""
 
 import itertools
 import re
@@ -9,17 +9,21 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from wasmtime import Engine, Global, Instance, Module, Store
+from wasmtime import Config, Engine, Global, Instance, Module, Store, wat2wasm
+from wasmtime.component import Component, Linker
 
 from aerofn.build import build
 from aerofn.build.contract import contract
 from aerofn.build.node import find_node, run_script, workshop
-from aerofn.build.quickjs import base, base_for, module, nest
+from aerofn.build.quickjs import base, base_for, module
+from aerofn.build.quickjs.definitions import Definitions, Ref
 from aerofn.build.quickjs.snapshot import spans
 from aerofn.build.toolchain import QUICKJS, ensure_toolchain
 from aerofn.errors import InvalidRequest
+from aerofn.model import Outcome, Run
 from aerofn.runtime import binary, initial, section
-from tests.build.conftest import FUNCTIONS
+from aerofn.runtime.binary import Reader, UnsupportedError
+from tests.build.conftest import FUNCTIONS, FakeHost, Functions, output
 
 Write = Callable[..., Path]
 
@@ -40,36 +44,109 @@ def official(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], bytes
     return make
 
 
-def _memory(component: bytes) -> bytes:
-    home = nest.core_module(component, nest.HOME)
-    memory = bytearray(module.content_of(home, section.MEMORY)[2] << 16)
-    for at, data in module.segments(home):
-        memory[at : at + len(data)] = data
-    return bytes(memory)
-
-
-def _without_data(component: bytes) -> bytes:
-    return nest.rewritten(component, lambda _, kind, content: b"" if kind == section.DATA else content)
-
-
-def test_the_component_is_the_one_that_componentize_qjs_makes(
-    author: Write, official: Callable[[Path], bytes], tmp_path: Path
+@pytest.mark.parametrize(
+    "case", ["log", "parameters", "throwError", "throwText", "returnBig", "timers", "env"]
+)
+async def test_the_component_does_what_the_one_that_componentize_qjs_makes_does(
+    functions: Functions, official: Callable[[Path], bytes], case: str
 ) -> None:
-    text = "const known = new Map([['a', [1.5, 'é', 10n]]]);\nexport const handler = (x) => known.get(x);\n"
-    source = author(text)
-    assert build(source).output.read_bytes() == official(source)
+    source = FUNCTIONS / "language.js"
+    done = []
+    for component in (await functions.load_bytes(official(source)), await functions.load(source)):
+        host = FakeHost()
+        host.environment["KEY"] = "value"
+        run = await functions.run(component, {"trigger": "invoke", "payload": {"case": case}}, host)
+        failure = run.error and (run.error.name, run.error.message, run.error.stack)
+        done.append((run.outcome, run.output, failure, host.logs, host.queries))
+    assert done[0] == done[1]
 
 
-def test_a_large_component_has_the_same_state_in_as_many_segments(
-    official: Callable[[Path], bytes], tmp_path: Path
-) -> None:
-    """Which of equally narrow gaps are closed is up to the order that Rust's sorting leaves."""
-    source = FUNCTIONS / "platform.js"
-    ours, theirs = build(source, tmp_path / "ours.wasm").output.read_bytes(), official(source)
-    assert _without_data(ours) == _without_data(theirs)
-    assert _memory(ours) == _memory(theirs)
-    counts = [len(module.segments(nest.core_module(made, nest.HOME))) for made in (ours, theirs)]
-    assert counts == [10_000, 10_000]
+def test_what_a_component_starts_with(author: Write) -> None:
+    """Three modules; the table is the runtime's own, so that a function is put there when it is first called."""
+    wasm = build(author("export const handler = () => 1;")).output.read_bytes()
+    home, runtime, bindings = (
+        {kind for kind, _ in Reader(core, 8).sections()} for core in module.core_modules(wasm)
+    )
+    assert {section.MEMORY, section.DATA} <= home
+    assert section.TABLE in runtime
+    assert not {section.MEMORY, section.DATA, section.START} & runtime
+    assert not {section.MEMORY, section.TABLE} & bindings
+    found = Definitions(wasm)
+    assert [each.module for each in found.core_instances().values() if each.module] == [
+        Ref("core module", index) for index in range(3)
+    ]
+    assert sorted(name.partition(b"@")[0] for name in found.imports()) == [
+        b"aerofn:function/clock",
+        b"aerofn:function/host",
+        b"wasi:clocks/monotonic-clock",
+        b"wasi:clocks/wall-clock",
+        b"wasi:random/insecure-seed",
+        b"wasi:random/random",
+    ]
+
+
+async def test_recursion_ends_with_its_stack(author: Write, functions: Functions) -> None:
+    """The machine's stack for most, the memory's for a function with many variables; nothing is overwritten."""
+    variables = " ".join(f"let v{i} = depth;" for i in range(200))
+    wide = f"const wide = (depth) => {{ {variables} return depth ? wide(depth - 1) + v199 - v199 : 0; }};"
+    source = author(f"{wide}\nexport const handler = ({{ depth }}) => wide(depth);")
+    component = await functions.load(source)
+
+    async def run(depth: int) -> Run:
+        return await functions.run(component, {"trigger": "invoke", "payload": {"depth": depth}})
+
+    assert output(await run(100)) == 0
+    deep = await run(400)
+    assert deep.outcome is Outcome.TRAP
+    assert deep.error and deep.error.message == "out of bounds memory access"
+
+
+def test_a_component_is_written_again_with_what_it_needs() -> None:
+    wasm = bytes(
+        wat2wasm("""(component
+          (import "needless" (instance $needless (export "r" (type (sub resource))) (export "f" (func))))
+          (alias export $needless "r" (type $r))
+          (import "also" (instance (alias outer 1 $r (type $r)) (export "g" (func (param "r" (borrow $r))))))
+          (import "wanted" (instance $wanted (export "n" (func (result u32)))))
+          (core module $unused)
+          (core instance (instantiate $unused))
+          (core module $adds (import "w" "n" (func $n (result i32)))
+            (func (export "f") (result i32) call $n i32.const 2 i32.add))
+          (alias export $wanted "n" (func $n))
+          (core func $n (canon lower (func $n)))
+          (core instance $w (export "n" (func $n)))
+          (core instance $made (instantiate $adds (with "w" (instance $w))))
+          (alias core export $made "f" (core func $f))
+          (func (export "sum") (result u32) (canon lift (core func $f))))""")
+    )
+    again = Definitions(wasm).written([])
+    assert list(Definitions(again).imports()) == [b"wanted"]
+    assert len(module.core_modules(again)) == 1
+    config = Config()
+    config.wasm_component_model = True
+    engine = Engine(config)
+    linker = Linker(engine)
+    with linker.root() as root, root.add_instance("wanted") as wanted:
+        wanted.add_func("n", lambda _store: 40)
+    store = Store(engine)
+    made = linker.instantiate(store, Component(engine, again))
+    total = made.get_func(store, "sum")
+    assert total is not None
+    assert total(store) == 42
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [
+        "(component)",
+        "(core type (func))",
+        '(import "x" (type (sub resource)))',
+        '(type $t u8) (export "t" (type $t))',
+    ],
+)
+def test_what_is_not_known_is_not_written_wrongly(inside: str) -> None:
+    with pytest.raises(UnsupportedError):
+        Definitions(bytes(wat2wasm(f"(component {inside})")))
 
 
 def test_segments_hold_all_that_is_not_zero() -> None:

@@ -79,7 +79,13 @@ def _makers() -> list[Path]:
     ours, runtime = Path(__file__).parent, Path(section.__file__).parent
     shared = [runtime / f"{name}.py" for name in ("binary", "growth", "initial", "section", "surgery")]
     script = SDK / "node" / "componentize.mjs"
-    return [script, *sorted((SDK / "wit").rglob("*.wit")), *sorted(ours.glob("*.py")), *shared]
+    return [
+        script,
+        *sorted((SDK / "wit").rglob("*.wit")),
+        *sorted(ours.glob("*.py")),
+        *ours.glob("*.wat"),
+        *shared,
+    ]
 
 
 @contextlib.contextmanager

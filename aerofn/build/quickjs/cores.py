@@ -5,6 +5,7 @@ that allocates, so that what allocates for the host can be named before it is th
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from wasmtime import wat2wasm
 
@@ -19,19 +20,11 @@ _STACK_AS_LINKED = 1 << 20
 # then the machine's stack ends; with this one a function that keeps 100 values does so 240 deep.
 STACK = 256 << 10
 _FUNCREF = 0x70
-
-_HOME = """(module
-  (table $cell (export "cell") 1 1 funcref)
-  (memory (export "memory") {pages})
-  {globals}
-  (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
-    local.get 0 local.get 1 local.get 2 local.get 3 i32.const 0
-    call_indirect (param i32 i32 i32 i32) (result i32))
-  ;; what only `init` or the loading of modules asks for, with nothing behind it
-  (func (export "reset_adapter_state"))
-  (func (export "resolve") (param i32 i32 i32 i32 i32) unreachable)
-  (func (export "load") (param i32 i32 i32) unreachable)
-  (data (i32.const {at}) "{data}"))"""
+# globals of home, by their names as linked
+_RUNTIME_TABLE = "componentize_qjs_runtime.wasm:table_base"
+_ALLOCATOR = "componentize_qjs_runtime.wasm:cabi_realloc"  # its place in the table
+_BINDINGS_DATA = "wit-dylib.wasm:memory_base"  # the last before the heap
+_HOME = Path(__file__).with_name("home.wat")
 
 
 @dataclass(frozen=True)
@@ -80,20 +73,18 @@ def _moved(value: int) -> int:
 
 
 def _home(home: bytes, globals_: dict[str, module.Global]) -> bytes:
-    start, end = _place(globals_, "wit-dylib.wasm:memory_base"), _place(globals_, "__heap_base")
+    start, end = globals_[_BINDINGS_DATA].value, globals_["__heap_base"].value
     declared = [
         f'(global (export "{name}") {"(mut i32)" if each.mutable else "i32"} (i32.const {_moved(each.value)}))'
         for name, each in globals_.items()
     ]
     data = module.memory_of(home, end)[start:]
     escaped = "".join(f"\\{byte:02x}" for byte in data)
-    pages = _moved(_place(globals_, "__heap_end")) // PAGE
-    text = _HOME.format(pages=pages, globals="\n  ".join(declared), at=_moved(start), data=escaped)
+    pages = _moved(globals_["__heap_end"].value) // PAGE
+    text = _HOME.read_text(encoding="utf-8").format(
+        pages=pages, globals="\n  ".join(declared), at=_moved(start), data=escaped
+    )
     return bytes(wat2wasm(text))
-
-
-def _place(globals_: dict[str, module.Global], name: str) -> int:
-    return globals_[name].value
 
 
 def _with_own_table(runtime: bytes, size: int, globals_: dict[str, module.Global]) -> bytes:
@@ -106,7 +97,7 @@ def _with_own_table(runtime: bytes, size: int, globals_: dict[str, module.Global
             changed = binary.appended(content, binary.name(TABLE) + bytes((section.A_TABLE, 0)))
         elif kind == section.ELEMENT:
             changed = module.with_first_offset(
-                content, _place(globals_, "componentize_qjs_runtime.wasm:table_base")
+                content, globals_[_RUNTIME_TABLE].value
             )
         parts.append(binary.section(kind, changed))
         if kind == section.FUNCTION:
@@ -126,7 +117,7 @@ def _with_cell(bindings: bytes, globals_: dict[str, module.Global]) -> bytes:
     """With the function that allocates put into the cell, and where the runtime looks for it."""
     imported = binary.name(b"env") + binary.name(CELL) + bytes((section.A_TABLE, _FUNCREF, 1, 1, 1))
     function = binary.number(section.exports(module.content_of(bindings, section.EXPORT))[b"cabi_realloc"][1])
-    place = binary.signed(_place(globals_, "componentize_qjs_runtime.wasm:cabi_realloc"))
+    place = binary.signed(globals_[_ALLOCATOR].value)
     in_table = b"\x00\x41" + place + b"\x0b\x01" + function
     in_cell = b"\x02\x01\x41\x00\x0b\x00\x01" + function
 

@@ -39,7 +39,7 @@ class Definition:
         sort: of what it defines.
         parts: its bytes, with references where an index belongs.
         name: of an import, or of the export that an alias is of.
-        of: the instance that an alias is of.
+        of: the instance that an alias is of, or the type that an import is of.
     """
 
     section: int
@@ -58,6 +58,7 @@ class CoreInstance:
     section: int = CORE_INSTANCE
     sort: str = "core instance"
     name: bytes = b""
+    of: Ref | None = None
 
     @property
     def parts(self) -> list[bytes | Ref]:
@@ -74,6 +75,7 @@ def _core_sort(sort: str) -> int:
 
 
 Any = Definition | CoreInstance
+_SOME_TYPE = Definition(TYPE, "type", [b"\x01\x7d"])  # keeps the place of one that nothing refers to
 
 
 class _Item:
@@ -148,20 +150,40 @@ class Definitions:
         """Those that it has."""
         return {ref: found for ref, found in self.all.items() if isinstance(found, CoreInstance)}
 
-    def written(self, first: list[Ref], *, without: bytes) -> bytes:
-        """The component of what its exports need.
+    def imports(self) -> dict[bytes, Ref]:
+        """All that it imports, by name."""
+        return {found.name: ref for ref, found in self.all.items() if found.section == IMPORT}
+
+    def written(self, first: list[Ref]) -> bytes:
+        """The component of what its exports need, without the imports that they do not.
 
         Args:
             first: what is written before, with what that needs.
-            without: the name of an import that is left out.
         """
+        roots = [*first, *(ref for ref, found in self.all.items() if found.section == EXPORT)]
+        needed = self._needed(roots)
+        imports = set(self.imports().values())
+        gone = {self.all[ref].of for ref in imports - needed}
         writer = _Writer(self.all)
         for ref, found in self.all.items():
-            if found.sort == "type" or (found.section == IMPORT and found.name != without):
+            if found.sort == "type":
+                writer.place(
+                    ref, _SOME_TYPE if ref in gone or (found.of and found.of not in needed) else found
+                )
+            elif ref in imports & needed:
                 writer.place(ref)
-        for ref in [*first, *(ref for ref, found in self.all.items() if found.section == EXPORT)]:
+        for ref in roots:
             writer.place(ref)
         return writer.component()
+
+    def _needed(self, roots: list[Ref]) -> set[Ref]:
+        found, waiting = set(), list(roots)
+        while waiting:
+            ref = waiting.pop()
+            if ref not in found:
+                found.add(ref)
+                waiting += [part for part in self.all[ref].parts if isinstance(part, Ref)]
+        return found
 
 
 class _Writer:
@@ -173,10 +195,10 @@ class _Writer:
         self._counts: Counter[str] = Counter()
         self._written: list[tuple[int, bytes]] = []
 
-    def place(self, ref: Ref) -> int:
-        """Its index, when it is written."""
+    def place(self, ref: Ref, instead: Any | None = None) -> int:
+        """Its index, when it is written, or what is written in its place."""
         if ref not in self._places:
-            found = self._definitions[ref]
+            found = instead or self._definitions[ref]
             content = b"".join(
                 binary.number(self.place(part)) if isinstance(part, Ref) else part for part in found.parts
             )
@@ -282,8 +304,8 @@ def _import(reader: Reader) -> Definition:
     sort = _SORTS.get(reader.byte())
     if sort not in ("func", "instance"):
         raise UnsupportedError("import")
-    reader.number()
-    return Definition(IMPORT, sort, item.parts(), name)
+    kind = Ref("type", reader.number())
+    return Definition(IMPORT, sort, item.parts(), name, kind)
 
 
 def _export(reader: Reader) -> Definition:

@@ -1,8 +1,9 @@
 """Links the core modules of a component that componentize-qjs made anew, for a start that does least.
 
 What it links has a table of functions that is filled at each start, a megabyte of stack that is cleared at each
-end, an adapter and a module loader that a finished function has no use for, and stands in for every function of
-the host until that is there. Here the host's functions are there first: they allocate through home's cell.
+end, an adapter, a module loader and most of WASI, which a finished function has no use for, and stands in for every
+function of the host until that is there. Here home answers what has one answer, and the host's functions are there
+first: they allocate through home's cell.
 """
 
 from dataclasses import dataclass
@@ -11,12 +12,14 @@ from wasmtime import wat2wasm
 
 from aerofn.build.quickjs import module
 from aerofn.build.quickjs.cores import CELL, TABLE, Cores, linked
-from aerofn.build.quickjs.definitions import MODULE, CoreInstance, Definition, Definitions, Ref
+from aerofn.build.quickjs.definitions import MODULE, TYPE, CoreInstance, Definition, Definitions, Ref
+from aerofn.runtime import section
 from aerofn.runtime.binary import UnsupportedError
 
 HOME, _RUNTIME, _BINDINGS = 0, 2, 3  # among the core modules as componentize-qjs orders them
-_LOADER = b"local:init/module-loader"
-_ADAPTER = b"wasi_snapshot_preview1"
+_CLOCK = b"wasi:clocks/monotonic-clock@"
+# (instance (type (func (result u64))) (export "now" (func (type 0)))): the clock, without the waiting for it
+_READ_ONLY_CLOCK = b"\x01\x42\x02\x01\x40\x00\x00\x77\x04\x00\x03now\x01\x00"
 _REALLOC = b"cabi_realloc"
 
 # What the linked component does when it starts
@@ -68,8 +71,10 @@ class _Wiring:
         self._shim, self._actual = fixup.given[b"shim"], instances[fixup.given[b"actual"]]
         self._put(HOME, cores.home)
         self._put(_BINDINGS, cores.bindings)
+        self._at_home = section.exports(module.content_of(cores.home, section.EXPORT))
         self._rewire_functions()
         self._rewire_instances()
+        self._only_read_the_clock()
 
     def _instance(self, index: int) -> Ref:
         wanted = Ref("core module", index)
@@ -80,13 +85,13 @@ class _Wiring:
 
     def template(self) -> bytes:
         self._put(_RUNTIME, self._cores.runtime)
-        return self._found.written([self._home], without=_LOADER)
+        return self._found.written([self._home])
 
     def beginning(self) -> bytes:
         self._put(_RUNTIME, self._cores.beginning)
         code = self._found.add(Definition(MODULE, "core module", [bytes(wat2wasm(_BEGINNING))]))
         begun = CoreInstance(code, {b"runtime": self._runtime, b"bindings": self._bindings})
-        return self._found.written([self._home, self._found.add(begun)], without=_LOADER)
+        return self._found.written([self._home, self._found.add(begun)])
 
     def _rewire_functions(self) -> None:
         """The shim's functions become the host's own, and those allocate through home; the table is the runtime's."""
@@ -107,7 +112,8 @@ class _Wiring:
         instances = self._found.core_instances()
         instances[self._home].given.clear()
         runtime, bindings = instances[self._runtime], instances[self._bindings]
-        runtime.given.update({_LOADER: self._home, _ADAPTER: self._home})
+        for given in runtime.given.values():
+            self._answer_at_home(instances[given])
         del instances[runtime.given[b"env"]].given[TABLE]
         instances[bindings.given[b"env"]].given.update(
             {
@@ -115,3 +121,14 @@ class _Wiring:
                 CELL: self._found.alias(self._home, "core table", CELL),
             }
         )
+
+    def _answer_at_home(self, given: CoreInstance) -> None:
+        for name, ref in given.given.items():
+            if ref.sort == "core func" and name in self._at_home:
+                given.given[name] = self._found.alias(self._home, "core func", name)
+
+    def _only_read_the_clock(self) -> None:
+        clock = next(ref for name, ref in self._found.imports().items() if name.startswith(_CLOCK))
+        of = self._found.all[clock].of
+        assert of is not None
+        self._found.all[of] = Definition(TYPE, "type", [_READ_ONLY_CLOCK])
