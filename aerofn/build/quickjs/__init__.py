@@ -1,4 +1,4 @@
-"""Components of QuickJS functions: as componentize-qjs makes them, but in a twentieth of its time, and starting with less.
+"""Components of QuickJS functions: as componentize-qjs makes them, in a twentieth of its time, and starting with less.
 
 componentize-qjs links the QuickJS runtime with the world's bindings, compiles all of it, calls its `init` with the
 author's code, and writes a component whose memory is the one that `init` left. Only `init` and what it leaves depend on
