@@ -96,9 +96,7 @@ def _with_own_table(runtime: bytes, size: int, globals_: dict[str, module.Global
         elif kind == section.EXPORT:
             changed = binary.appended(content, binary.name(TABLE) + bytes((section.A_TABLE, 0)))
         elif kind == section.ELEMENT:
-            changed = module.with_first_offset(
-                content, globals_[_RUNTIME_TABLE].value
-            )
+            changed = module.with_first_offset(content, globals_[_RUNTIME_TABLE].value)
         parts.append(binary.section(kind, changed))
         if kind == section.FUNCTION:
             table = bytes((1, _FUNCREF, 0)) + binary.number(size)
