@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wasmtime import Config, Engine, Store, Trap, WasiConfig, WasmtimeError
+from wasmtime import Config, Engine, Store, Trap, WasiConfig, WasmtimeError, wat2wasm
 from wasmtime.component import Component, Instance, Linker
 
 from aerofn.errors import InvalidRequest
@@ -32,6 +32,11 @@ class State:
 
     memory: bytes
     globals: list[int]
+
+
+def assembled(text: str) -> bytes:
+    """WebAssembly of its text."""
+    return bytes(wat2wasm(text))
 
 
 def _engine() -> Engine:

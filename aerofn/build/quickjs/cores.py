@@ -7,11 +7,10 @@ that allocates, so that what allocates for the host can be named before it is th
 from dataclasses import dataclass
 from pathlib import Path
 
-from wasmtime import wat2wasm
-
 from aerofn.build.quickjs import module
 from aerofn.runtime import binary, section
 from aerofn.runtime.binary import Reader, UnsupportedError
+from aerofn.runtime.initial import assembled
 from aerofn.runtime.surgery import PAGE
 
 TABLE, CELL = b"__indirect_function_table", b"cell"
@@ -84,7 +83,7 @@ def _home(home: bytes, globals_: dict[str, module.Global]) -> bytes:
     text = _HOME.read_text(encoding="utf-8").format(
         pages=pages, globals="\n  ".join(declared), at=_moved(start), data=escaped
     )
-    return bytes(wat2wasm(text))
+    return assembled(text)
 
 
 def _with_own_table(runtime: bytes, size: int, globals_: dict[str, module.Global]) -> bytes:

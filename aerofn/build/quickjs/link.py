@@ -8,8 +8,6 @@ first: they allocate through home's cell.
 
 from dataclasses import dataclass
 
-from wasmtime import wat2wasm
-
 from aerofn.build.quickjs import module
 from aerofn.build.quickjs.cores import CELL, TABLE, Cores, linked
 from aerofn.build.quickjs.definitions import MODULE, TYPE, CoreInstance, Definition, Definitions, Ref
@@ -89,7 +87,7 @@ class _Wiring:
 
     def beginning(self) -> bytes:
         self._put(_RUNTIME, self._cores.beginning)
-        code = self._found.add(Definition(MODULE, "core module", [bytes(wat2wasm(_BEGINNING))]))
+        code = self._found.add(Definition(MODULE, "core module", [assembled(_BEGINNING)]))
         begun = CoreInstance(code, {b"runtime": self._runtime, b"bindings": self._bindings})
         return self._found.written([self._home, self._found.add(begun)])
 
