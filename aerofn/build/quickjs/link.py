@@ -13,6 +13,7 @@ from aerofn.build.quickjs.cores import CELL, TABLE, Cores, linked
 from aerofn.build.quickjs.definitions import MODULE, TYPE, CoreInstance, Definition, Definitions, Ref
 from aerofn.runtime import section
 from aerofn.runtime.binary import UnsupportedError
+from aerofn.runtime.initial import assembled
 
 HOME, _RUNTIME, _BINDINGS = 0, 2, 3  # among the core modules as componentize-qjs orders them
 _CLOCK = b"wasi:clocks/monotonic-clock@"
