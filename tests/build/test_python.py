@@ -158,6 +158,13 @@ async def test_async_handlers_and_tasks(python: Call) -> None:
         ({"trigger": "row", "record": {"id": 1}, "old_record": None}, {"id": 1}),
         ({"trigger": "row", "record": None, "old_record": {"id": 2}}, {"id": 2}),
         ({"trigger": "schedule"}, {}),
+        (
+            {
+                "trigger": "row",
+                "batch": [{"trigger": "row", "record": {"id": 1}}, {"trigger": "row", "old_record": {"id": 2}}],
+            },
+            [{"id": 1}, {"id": 2}],
+        ),
     ],
 )
 def test_the_first_argument(event: dict[str, Any], expected: Any) -> None:

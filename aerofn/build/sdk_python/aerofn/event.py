@@ -30,8 +30,16 @@ class Event(dict[str, Any]):
         return Event(value) if isinstance(value, dict) else value
 
     @property
+    def batch(self) -> "list[Event] | None":
+        """With a `batch_size`: the row events, whose rows the handler's first argument is a list of."""
+        batch = self.get("batch")
+        return None if batch is None else [Event(one) for one in batch]
+
+    @property
     def input(self) -> Any:
         """What the event is about; the handler's first argument."""
+        if self.batch is not None:
+            return [one.input for one in self.batch]
         if self.get("trigger") in ("http", "webhook"):
             body = (self.get("request") or {}).get("body")
             return {} if body is None else body
