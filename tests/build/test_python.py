@@ -161,7 +161,10 @@ async def test_async_handlers_and_tasks(python: Call) -> None:
         (
             {
                 "trigger": "row",
-                "batch": [{"trigger": "row", "record": {"id": 1}}, {"trigger": "row", "old_record": {"id": 2}}],
+                "batch": [
+                    {"trigger": "row", "record": {"id": 1}},
+                    {"trigger": "row", "old_record": {"id": 2}},
+                ],
             },
             [{"id": 1}, {"id": 2}],
         ),

@@ -42,8 +42,7 @@ def _relative(seconds: float) -> str:
     if size < 1:
         return "now"
     _, step, unit = next(one for one in _STEPS if size < one[0])
-    text = f"{int(size // step)} {unit}"
-    return f"in {text}" if seconds > 0 else f"{text} ago"
+    return f"in {round(size / step)} {unit}" if seconds > 0 else f"{int(size // step)} {unit} ago"
 
 
 def duration(ms: float | None) -> str:
@@ -91,6 +90,8 @@ def size(count: int | None) -> str:
     """Bytes."""
     if count is None:
         return "–"
+    if count < 1024:
+        return f"{count} bytes"
     return f"{count / (1 << 20):.1f} MB" if count >= 1 << 20 else f"{count / 1024:.1f} KB"
 
 
