@@ -173,20 +173,22 @@ BEGIN
   IF current_user <> %2$L THEN
     RAISE EXCEPTION 'the executor is not sealed' USING ERRCODE = '42501';
   END IF;
-  CASE kind
-  WHEN 'rows', 'writing' THEN  -- 'writing': what nodes of before say when they have not been restarted yet
+  -- Few expressions: each is made ready anew in every transaction. 'writing': what nodes of before say when they
+  -- have not been restarted yet
+  IF kind IN ('rows', 'writing') THEN
     FOR r IN EXECUTE query USING params LOOP
-      doc := pg_catalog.row_to_json(r)::text;
-      list := pg_catalog.array_append(list, doc);
-      size := size + pg_catalog.octet_length(doc) + 1;
+      list := pg_catalog.array_append(list, pg_catalog.row_to_json(r)::text);
+      size := size + pg_catalog.octet_length(list[pg_catalog.cardinality(list)]) + 1;
       IF size > max_bytes OR pg_catalog.cardinality(list) > max_rows THEN
         RAISE EXCEPTION 'the statement returns more than %%',
             CASE WHEN size > max_bytes THEN max_bytes || ' bytes' ELSE max_rows || ' rows' END
           USING ERRCODE = '54000', HINT = 'Ask for fewer rows at a time (LIMIT), or for fewer columns.';
       END IF;
     END LOOP;
-    n := pg_catalog.cardinality(list);
-    doc := '{"rows":[' || pg_catalog.array_to_string(list, ',') || '],"rowCount":' || n || '}';
+    RETURN pg_catalog.convert_to('{"rows":[' || pg_catalog.array_to_string(list, ',')
+      || '],"rowCount":' || pg_catalog.cardinality(list) || '}', 'UTF8');
+  END IF;
+  CASE kind
   WHEN 'types' THEN
     EXECUTE 'PREPARE aerofn_types AS ' || query;
     doc := aerofn_auth.parameter_types('aerofn_types', pg_catalog.current_setting('search_path'));
