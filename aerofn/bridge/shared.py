@@ -68,7 +68,8 @@ class SharedSession(Session):
     Attributes:
         broken: the transaction is lost; nothing of it will last.
         full: no further member may join.
-        waited: seconds that the current member has waited for the database.
+        waited: seconds that the current member has waited for the database while the loop had nothing to do: more
+            transactions side by side would help then.
         alone: why this function had better not share transactions, once that is known.
     """
 
@@ -121,9 +122,9 @@ class SharedSession(Session):
         if self.broken:
             raise SteppedAside("the shared transaction is lost")
         self._subtransactions += 1 + bool(self._lead)
-        began = time.perf_counter()
+        began, computed = time.perf_counter(), time.thread_time()
         ok, doc = await super().query(text, params)
-        self.waited += time.perf_counter() - began
+        self.waited += time.perf_counter() - began - (time.thread_time() - computed)
         self.full = self.full or self._subtransactions >= _SUBTRANSACTIONS
         if not ok and _code(doc).code in _NOT_ALONE:
             self.full = True  # others wait for what this transaction holds

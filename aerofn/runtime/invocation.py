@@ -30,9 +30,9 @@ class Invocation:
     """One call of `Runtime.run`."""
 
     __slots__ = (
-        "_bytes_out", "_cancelling", "_component", "_computed_ns", "_deadline", "_event", "_expired", "_fiber", "_hot",
-        "_limits", "_long_ns", "_loop", "_output_limit", "_owner", "_pauses", "_task", "_ticker", "_timer", "_turns",
-        "_was_hot", "_workers",
+        "_bytes_out", "_cancelling", "_component", "_computed_ns", "_deadline", "_ended", "_event", "_expired",
+        "_fiber", "_hot", "_limits", "_long_ns", "_loop", "_output_limit", "_owner", "_pauses", "_task", "_ticker",
+        "_timer", "_turns", "_was_hot", "_workers",
     )  # fmt: skip
 
     def __init__(
@@ -48,6 +48,7 @@ class Invocation:
     ) -> None:
         self._loop = runtime.loop
         self._turns = runtime.turns
+        self._ended = runtime.ended
         self._ticker = runtime.ticker
         self._workers = runtime.workers
         self._output_limit = runtime.config.max_output_bytes
@@ -204,5 +205,7 @@ class Invocation:
         if self._was_hot:
             # it may have touched much memory, and giving that back takes a while
             self._workers.submit(self._fiber.release)
+        elif self._fiber.finished:
+            self._ended.add(self._fiber)
         else:
             self._fiber.release()

@@ -2,8 +2,8 @@
 
 A run starts on the loop's thread, for most functions need less than one slice. A guest that uses its slice
 up goes on with worker threads until its next host call; the loop never waits for it. Whatever ends a run
-(a result, a trap, the time limit, cancellation), its stack is unwound and its memory freed before `run`
-returns, and no thread is inside it any more.
+(a result, a trap, the time limit, cancellation), its stack is unwound before `run` returns, and no thread is inside it
+any more. Its memory is freed by then, or in the loop's next pass after a result (`ended`).
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from aerofn.errors import HostError
 from aerofn.model import GuestError, Limits, Outcome, Run, Usage
 from aerofn.runtime.components import Component, Components
 from aerofn.runtime.config import RuntimeConfig
+from aerofn.runtime.ended import Ended
 from aerofn.runtime.fiber import Fiber
 from aerofn.runtime.host import Host
 from aerofn.runtime.invocation import Invocation
@@ -64,6 +65,7 @@ class Runtime:
         self.workers = Workers(self.config.worker_threads, self.loop)
         self.turns = Turns(self.loop, self.config.slice_ms)
         self.spare = Spare(self._tiers, self.loop)
+        self.ended = Ended(self.loop)
         self.starts = Starts(self.loop)
         self._state = State.RUNNING
 
@@ -136,6 +138,7 @@ class Runtime:
 
     def _fresh(self, component: Component, limits: Limits) -> Fiber | str:
         """A new sandbox, or why there is none."""
+        self.ended.free()
         tier = self._tiers.take(component.tier)
         if tier is None and self.spare.component is not None:
             self.spare.drop()
@@ -153,6 +156,7 @@ class Runtime:
         """Make a sandbox ahead of a run of `component` that is likely, if any ran before; see `Spare`."""
         if self._state is State.RUNNING and self.turns.free():
             self.ticker.touch()
+            self.ended.free()
             self.spare.make(component, limits)
 
     async def close(self) -> None:
@@ -160,6 +164,7 @@ class Runtime:
         before, self._state = self._state, State.CLOSED
         if before is State.RUNNING:
             self.spare.drop()
+            self.ended.free()
         self._components.close()
         if before is State.RUNNING:
             await asyncio.to_thread(self.workers.close)
