@@ -23,6 +23,7 @@ import pytest
 import pytest_asyncio
 
 from aerofn.db.embedded import EmbeddedPostgres
+from aerofn.db.embedded_files import binaries_of_wheel
 from aerofn.db.migrate import migrate
 from aerofn.settings import Settings, from_env
 
@@ -225,16 +226,19 @@ def _docker_answers() -> bool:
         return False
 
 
+def binaries() -> Path:
+    """The directory of `postgres`, `pg_dump` and `psql`, of the version that is asked for."""
+    version = os.environ.get("PG", "18")
+    debian = Path(f"/usr/lib/postgresql/{version}/bin")
+    if debian.is_dir() and "PG" in os.environ:
+        return debian
+    if version != "18":
+        pytest.exit(f"PG={version}: there is no {debian}; apt-get install postgresql-{version}", returncode=4)
+    return binaries_of_wheel()
+
+
 def _embedded(stack: contextlib.ExitStack) -> str:
-    version, bin_dir = os.environ.get("PG"), None
-    if version:
-        bin_dir = Path(f"/usr/lib/postgresql/{version}/bin")
-        if not bin_dir.is_dir() and version != "18":
-            pytest.exit(
-                f"PG={version}: there is no {bin_dir}; apt-get install postgresql-{version}", returncode=4
-            )
-        bin_dir = bin_dir if bin_dir.is_dir() else None
-    server = EmbeddedPostgres(_slot(stack), bin_dir=bin_dir, settings=FAST)
+    server = EmbeddedPostgres(_slot(stack), bin_dir=binaries(), settings=FAST)
     server.erase()  # what a killed session left, perhaps with its server
     stack.callback(server.erase)
     server.start()

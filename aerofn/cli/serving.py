@@ -60,15 +60,20 @@ async def _migrate(settings: Settings, dry_run: bool) -> None:
         report = await migration.migrate(connection, settings)
     finally:
         await connection.close(timeout=5)
-    out = console()
-    if report.newer is not None:
-        out.print(f"left alone: {report.newer}")
-    for name in report.applied:
-        out.print(f"applied {name}")
+    for line in _told(report) or ["nothing to do"]:
+        console().print(line)
+
+
+def _told(report: migration.Report) -> list[str]:
+    done = [] if report.newer is None else [f"left alone: {report.newer}"]
+    done += [f"applied {name}" for name in report.applied]
     if report.api_refreshed:
-        out.print("the functions and views of schema aerofn are up to date")
-    elif not report.applied and report.newer is None:
-        out.print("nothing to do")
+        done.append("the functions and views of schema aerofn are up to date")
+    if report.roles_made:
+        done.append("the exposed roles have their logins and executors")
+    if report.hardened:
+        done.append("the database is hardened (docs/security.md)")
+    return done
 
 
 def _ready(url: str) -> None:

@@ -22,10 +22,15 @@ log = structlog.get_logger(__name__)
 
 
 class Report(NamedTuple):
-    """What a run did. `newer` is why it did nothing: the database was set up by a newer AeroFn."""
+    """What a run did. `newer` is why it did nothing: the database was set up by a newer AeroFn.
+
+    `roles_made`: the exposed roles' logins and executors; `hardened`: the steps of hardening that were missing.
+    """
 
     applied: list[str]
     api_refreshed: bool
+    roles_made: bool = False
+    hardened: int = 0
     newer: str | None = None
 
 
@@ -58,7 +63,7 @@ async def migrate(conn: "asyncpg.Connection[Any]", settings: Settings) -> Report
         plan = await _plan(conn)
         if plan.newer is not None:
             log.warning("database is newer than this node; schema left alone", reason=plan.newer)
-            return Report([], False, plan.newer)
+            return Report([], False, newer=plan.newer)
         for migration in plan.missing:
             await _run(conn, _file(migration), migration.text)
             await conn.execute(
@@ -68,8 +73,9 @@ async def migrate(conn: "asyncpg.Connection[Any]", settings: Settings) -> Report
             await _run(conn, f"sql/api/{name}", text)
         if plan.api:
             await conn.execute(queries.record_api, _api_checksum(), __version__)
-        await _install_roles(conn, settings, anew=bool(plan.api))
-    return Report([f"{m.version:04}_{m.name}" for m in plan.missing], bool(plan.api))
+        roles_made = await _install_roles(conn, settings, anew=bool(plan.api))
+        hardened = await _harden(conn, settings)
+    return Report([f"{m.version:04}_{m.name}" for m in plan.missing], bool(plan.api), roles_made, hardened)
 
 
 async def dry_run(conn: "asyncpg.Connection[Any]", settings: Settings | None = None) -> str:
@@ -100,14 +106,23 @@ async def _plan(conn: "asyncpg.Connection[Any]") -> Plan:
     return Plan(missing, api if stale else [])
 
 
-async def _install_roles(conn: "asyncpg.Connection[Any]", settings: Settings, *, anew: bool) -> None:
+async def _install_roles(conn: "asyncpg.Connection[Any]", settings: Settings, *, anew: bool) -> bool:
     queries, roles = sql.queries("migrate"), list(settings.roles)
-    if anew or not await conn.fetchval(queries.roles_installed, roles, settings.anon_role):
-        credentials = logins.fresh_credentials(settings.roles)
-        arguments = (roles, settings.anon_role, credentials)
-        await _run(conn, "sql/queries/migrate.sql: install_roles", queries.install_roles, arguments)
-    if settings.harden and await conn.fetchval(sql.queries("harden").as_superuser):
-        await _run(conn, "sql/queries/harden.sql: harden", sql.queries("harden").harden)
+    if not anew and await conn.fetchval(queries.roles_installed, roles, settings.anon_role):
+        return False
+    arguments = (roles, settings.anon_role, logins.fresh_credentials(settings.roles))
+    await _run(conn, "sql/queries/migrate.sql: install_roles", queries.install_roles, arguments)
+    return True
+
+
+async def _harden(conn: "asyncpg.Connection[Any]", settings: Settings) -> int:
+    queries = sql.queries("harden")
+    if not settings.harden or not await conn.fetchval(queries.as_superuser):
+        return 0
+    try:
+        return int(await conn.fetchval(queries.harden))
+    except asyncpg.PostgresError as error:
+        raise _explained("sql/queries/harden.sql: harden", queries.harden, error) from error
 
 
 async def _hardening(conn: "asyncpg.Connection[Any]", plan: Plan, settings: Settings | None) -> str:

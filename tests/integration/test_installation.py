@@ -6,6 +6,7 @@ database. Everything has to work there too, and what is weaker has to be said.
 
 import asyncio
 import json
+import subprocess
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -18,7 +19,7 @@ from aerofn.db.migrate import migrate
 from aerofn.db.uninstall import uninstall
 from aerofn.errors import Conflict, NotAllowed, NotFound
 from aerofn.model import Caller
-from tests.conftest import Database
+from tests.conftest import Database, binaries
 
 APPLICATION = """
 CREATE TABLE notes (id int PRIMARY KEY, owner text NOT NULL, body text);
@@ -168,6 +169,70 @@ async def test_a_rotation_interrupts_nothing(place, second_server_url, node_on, 
     await superuser.close()
     await conn.execute(WITHOUT)
     await uninstall(conn)
+
+
+async def test_a_service_that_may_read_its_logins_and_nothing_else(place, second_server_url, node_on, probe):
+    """What docs/operating.md grants."""
+    conn = await place.connect()
+    await migrate(conn, place.settings())
+    await conn.execute(POLICY)
+    await registered(conn, probe)
+    superuser = await asyncpg.connect(second_server_url)
+    await superuser.execute("CREATE ROLE aerofn_node LOGIN PASSWORD 'node'")
+    try:
+        await conn.execute("GRANT USAGE ON SCHEMA aerofn_internal TO aerofn_node")
+        await conn.execute("GRANT SELECT ON aerofn_internal.logins TO aerofn_node")
+        there = urlsplit(place.url)
+        url = urlunsplit(there._replace(netloc=f"aerofn_node:node@{there.hostname}:{there.port}"))
+        async with node_on(Database(url), migrate=False) as node:
+            await node.parts.functions.settled("probe", 1, 60)
+            assert await notes_seen(node, "ann") == {"ann"}
+        await conn.execute(WITHOUT)
+        await uninstall(conn)
+    finally:
+        await superuser.execute("DROP ROLE IF EXISTS aerofn_node")
+        await superuser.close()
+
+
+async def test_a_restored_database_is_made_whole_by_migrating(place, second_server_url, node_on, probe):
+    """Its functions have other ids, as on another server, so that an executor is no longer the one that was sealed."""
+    if place.managed:
+        pytest.skip("rights are given back to what a superuser's dump holds")
+    conn = await place.connect()
+    await migrate(conn, place.settings())
+    await conn.execute(POLICY)
+    await registered(conn, probe)
+    superuser = await asyncpg.connect(second_server_url)
+    await superuser.execute("CREATE DATABASE again")
+    again = Database(urlunsplit(urlsplit(second_server_url)._replace(path="/again")))
+    try:
+        await asyncio.to_thread(restore, place.url, again.url)
+        restored = await again.connect()
+        found = {finding.check for finding in await doctor.diagnose(restored, again.settings())}
+        assert found == {"not_hardened", "altered_executor"}
+        report = await migrate(restored, again.settings())
+        assert (report.applied, report.api_refreshed, report.roles_made, report.hardened > 0) == (
+            [], False, True, True,
+        )  # fmt: skip
+        assert await doctor.diagnose(restored, again.settings()) == []
+        async with node_on(again) as node:
+            await node.parts.functions.settled("probe", 1, 60)
+            assert await notes_seen(node, "bob") == {"bob"}
+        await conn.execute(WITHOUT)
+        await uninstall(conn)
+        await restored.execute(WITHOUT)
+        await uninstall(restored)
+    finally:
+        await again.close()
+        await superuser.execute("DROP DATABASE again WITH (FORCE)")
+        await superuser.close()
+
+
+def restore(source, target):
+    """As from a backup: `pg_dump`, then psql."""
+    dumped = subprocess.run([binaries() / "pg_dump", source], capture_output=True, check=True, timeout=60)
+    psql = [binaries() / "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", target]
+    subprocess.run(psql, input=dumped.stdout, capture_output=True, check=True, timeout=60)
 
 
 async def test_roles_of_others_are_kept(place):

@@ -27,9 +27,10 @@ def files(monkeypatch):
     monkeypatch.setattr(sql, "api", lambda: files.api)
 
     async def none(*_, **__):
-        return None
+        return 0
 
-    monkeypatch.setattr(subject, "_install_roles", none)  # its SQL is in the files left out here
+    monkeypatch.setattr(subject, "_install_roles", none)  # their SQL is in the files left out here
+    monkeypatch.setattr(subject, "_harden", none)
     return files
 
 
@@ -43,7 +44,7 @@ async def test_installs_in_order_and_then_has_nothing_to_do(empty_database, file
     report = await migrate(conn, empty_database.settings())
     assert report.applied == ["0000_bootstrap", "0001_one", "0002_two"]
     again = await migrate(conn, empty_database.settings())
-    assert again == ([], False, None)
+    assert again == ([], False, 0, 0, None)
     rows = await conn.fetch(
         "SELECT version, name, checksum FROM aerofn_internal.schema_migrations ORDER BY version"
     )
@@ -197,4 +198,4 @@ async def test_the_files_of_this_aerofn_install_and_install_again(empty_database
     conn = await empty_database.connect()
     report = await migrate(conn, empty_database.settings())
     assert report.applied == [f"{m.version:04}_{m.name}" for m in sql.migrations()]
-    assert await migrate(conn, empty_database.settings()) == ([], False, None)
+    assert await migrate(conn, empty_database.settings()) == ([], False, False, 0, None)

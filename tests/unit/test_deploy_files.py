@@ -22,6 +22,7 @@ UNIT = ROOT / "deploy" / "aerofn.service"
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 FIELDS = {field.name for field in msgspec.structs.fields(Settings)}
+GRACE_S = next(f for f in msgspec.structs.fields(Settings) if f.name == "shutdown_grace_s").default
 
 
 def named(text):
@@ -35,8 +36,7 @@ def test_the_unit_starts_what_there_is():
     service = unit["Service"]
     assert re.fullmatch(r"/\S+/aerofn serve --workers \d+", service["ExecStart"])
     assert named(UNIT.read_text(encoding="utf-8")) <= FIELDS
-    grace = next(f for f in msgspec.structs.fields(Settings) if f.name == "shutdown_grace_s").default
-    assert float(service["TimeoutStopSec"]) > grace
+    assert float(service["TimeoutStopSec"]) > GRACE_S
     assert service["CacheDirectory"] in service["Environment"]
 
 
@@ -71,6 +71,7 @@ def test_the_compose_file_is_one():
     assert {key.removeprefix("AEROFN_").lower() for key in aerofn["environment"]} <= FIELDS
     assert all(":?" in value for key, value in aerofn["environment"].items() if key.endswith("SECRET"))
     assert (aerofn["read_only"], aerofn["cap_drop"]) == (True, ["ALL"])
+    assert int(aerofn["stop_grace_period"].removesuffix("s")) > GRACE_S
     assert "no-new-privileges:true" in aerofn["security_opt"]
     assert all(port.startswith("127.0.0.1:") for port in aerofn["ports"])
     cache = re.search(r"AEROFN_CACHE_DIR=(\S+)", DOCKERFILE)[1]
