@@ -28,6 +28,7 @@ releases it, for calls that run a guest, compile or unmap memory.
 
 import ctypes
 import importlib.metadata
+import struct
 from collections.abc import Callable
 from ctypes import (
     CFUNCTYPE,
@@ -226,6 +227,9 @@ class Value(ctypes.Structure):
     _fields_ = (("kind", c_uint8), ("of", _Of), ("_rest", c_uint8 * 8))
 
 
+_STRING = struct.Struct("B7xQQ")  # a `Value` that is a string, read in one go: its kind, length and address
+
+
 class Continuation(ctypes.Structure):
     """`wasmtime_async_continuation_t`: asked at each poll whether a host call has its answer."""
 
@@ -290,11 +294,10 @@ def put_enum_error(address: int, case: bytes) -> None:
 
 def get_string(address: int) -> bytes:
     """Copy the string of the value at `address`; TypeError if it is none."""
-    value = Value.from_address(address)
-    if value.kind != KIND_STRING:
+    kind, size, data = _STRING.unpack(ctypes.string_at(address, _STRING.size))
+    if kind != KIND_STRING:
         raise TypeError("not a string")
-    string = value.of.string
-    return ctypes.string_at(string.data, string.size) if string.size else b""
+    return ctypes.string_at(data, size) if size else b""
 
 
 def get_u64(address: int) -> int:

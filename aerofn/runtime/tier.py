@@ -5,7 +5,7 @@ JavaScript has 60 in a run: measured, a sandbox takes 0.25 ms instead of 0.45. B
 memory's size, not by what was touched: a small compiled guest with a megabyte of memory touches three pages, and
 in a warm slot, with 16 at a time, takes 0.42 ms for a query's run instead of 0.26. And kept pages stay for good: 10,000
 such slots held 17 GB after one crowded moment. So only `WARM_SLOTS` keep theirs; what is `HEAVY` takes those first,
-and beyond them slots that give everything back, like all others.
+and beyond them slots that give their memories back, like all others.
 """
 
 from collections.abc import Callable
@@ -17,6 +17,7 @@ WARM_SLOTS = 64
 HEAVY = 1 << 20  # machine code (bytes): a language's runtime is inside, as in JavaScript's 5 MB
 KEPT_MEMORY = 2 << 20  # of each memory, if touched: all that a JavaScript guest of usual size touches
 KEPT_TABLE = 64 << 10
+A_PAGE = 4096  # of each table in a cold slot: a small guest's fits into it, and 10,000 slots keep 80 MB of two each
 
 
 class Tier:
@@ -27,7 +28,7 @@ class Tier:
 
     def __init__(self, slots: int, *, warm: bool) -> None:
         self.name = "warm" if warm else "cold"
-        self.engine = running_engine(slots, KEPT_MEMORY if warm else 0, KEPT_TABLE if warm else 0)
+        self.engine = running_engine(slots, KEPT_MEMORY if warm else 0, KEPT_TABLE if warm else A_PAGE)
         self.engine_at = ffi.address_of(self.engine.ptr())
         # one token for each slot: taking and giving back are atomic, on whatever thread a run is released
         self._free = [None] * slots

@@ -3,6 +3,7 @@
 Plain ASGI, and the only layer between the server and the routes: an invocation passes here.
 """
 
+from collections.abc import Sequence
 from http import HTTPStatus
 
 import structlog
@@ -18,6 +19,7 @@ from aerofn.web.client import ClientGone
 log = structlog.get_logger(__name__)
 INVOCATION_ID = b"x-aerofn-invocation-id"
 EVERYWHERE = (cors.ALLOW_ORIGIN, cors.EXPOSE_HEADERS, (b"x-content-type-options", b"nosniff"))
+_OURS = frozenset({INVOCATION_ID, *(name for name, _ in EVERYWHERE)})
 _SCOPE_KEY = "aerofn.invocation_id"
 
 
@@ -66,13 +68,13 @@ class _Sealing:
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.started = True
+            ours: Sequence[tuple[bytes, bytes]] = (*EVERYWHERE, (INVOCATION_ID, self._id))
             names = {name for name, _ in message["headers"]}
             # A function may answer CORS itself, as a Supabase function does; twice would break the browser. And a
             # kept answer has the id of the invocation that it was.
-            message["headers"] = [
-                *message["headers"],
-                *(h for h in (*EVERYWHERE, (INVOCATION_ID, self._id)) if h[0] not in names),
-            ]
+            if not _OURS.isdisjoint(names):
+                ours = [header for header in ours if header[0] not in names]
+            message["headers"] = [*message["headers"], *ours]
         await self._send(message)
 
 
