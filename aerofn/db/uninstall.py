@@ -26,6 +26,17 @@ class _NotMeant(Exception):
     """Undoes the transaction of a dry run."""
 
 
+async def check(conn: Connection) -> None:
+    """See that it can be taken out, so that nobody is asked in vain.
+
+    Raises:
+        AeroFnError: as `uninstall` does.
+    """
+    async with conn.transaction():
+        await conn.execute(sql.queries("migrate").begin_migration)
+        await _check(conn)
+
+
 async def uninstall(conn: Connection, *, dry_run: bool = False) -> Removed:
     """Give back what hardening took, drop AeroFn's schemas with all events and functions, and its roles.
 
@@ -41,7 +52,7 @@ async def uninstall(conn: Connection, *, dry_run: bool = False) -> Removed:
     try:
         async with conn.transaction():
             await conn.execute(sql.queries("migrate").begin_migration)
-            await check(conn)
+            await _check(conn)
             removed = await _remove(conn)
             if dry_run:
                 raise _NotMeant
@@ -50,12 +61,7 @@ async def uninstall(conn: Connection, *, dry_run: bool = False) -> Removed:
     return removed
 
 
-async def check(conn: Connection) -> None:
-    """Whether it can be taken out.
-
-    Raises:
-        AeroFnError: as `uninstall` does.
-    """
+async def _check(conn: Connection) -> None:
     if not await conn.fetchval(sql.queries("migrate").is_installed):
         raise NotFound("AeroFn is not installed in this database")
     if nodes := await conn.fetchval(_Q.live_nodes):

@@ -73,6 +73,10 @@ async def test_migrate_and_a_second_thought_about_uninstalling(empty_database):
     assert (done.code, done.err) == (0, "")
     assert "applied 0001_roles" in done.out
     assert (await aerofn("migrate", DATABASE_URL=url)).out == "nothing to do\n"
+    await conn.execute("CREATE TABLE t (a int); CREATE POLICY p ON t USING (auth.uid() = 'x')")
+    needed = await aerofn("uninstall", DATABASE_URL=url)
+    assert (needed.code, "policy p on table public.t" in needed.err) == (1, True)
+    await conn.execute("DROP TABLE t")
     asked = await aerofn("uninstall", DATABASE_URL=url)  # nobody is there to say yes
     assert (asked.code, f"records of database {urlsplit(url).path[1:]} will be gone" in asked.err) == (
         2,
