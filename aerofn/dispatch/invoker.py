@@ -68,6 +68,7 @@ class Trial(msgspec.Struct):
     call: Call
     run: Run
     host: Any
+    queries: int
     started: float
     duration_ms: float
     trace: Trace | None = None
@@ -144,7 +145,7 @@ class Invoker:
         finally:
             host.abandon()  # does nothing once settled
             duration_ms = (time.perf_counter() - started) * 1000
-            record = self._recorded(Trial(call, run, host, started, duration_ms, trace))
+            record = self._recorded(Trial(call, run, host, host.queries, started, duration_ms, trace))
         return Completed(run, record, host.failure)
 
     def shared(self, call: Call) -> Any:
@@ -173,7 +174,8 @@ class Invoker:
         limits = Limits(min(version.limits.timeout_ms, most_ms), version.limits.memory_mb)
         run = await self._sandbox.run(component, call.payload, host, limits, version.function)
         run = host.redacted(run)
-        return Trial(call, run, host, started, (time.perf_counter() - started) * 1000, trace)
+        duration_ms = (time.perf_counter() - started) * 1000
+        return Trial(call, run, host, host.queries, started, duration_ms, trace)
 
     def conclude(self, trial: Trial) -> Completed:
         """Say that a member's run has counted: its effects are committed, or it failed."""
@@ -185,7 +187,7 @@ class Invoker:
     def _recorded(self, trial: Trial) -> Record:
         call, host = trial.call, trial.host
         record = record_of(
-            call, trial.run, duration_ms=trial.duration_ms, logs=host.logs, queries=host.queries,
+            call, trial.run, duration_ms=trial.duration_ms, logs=host.logs, queries=trial.queries,
             failure=host.failure, trace=trial.trace,
         )  # fmt: skip
         self._record(record)

@@ -201,7 +201,7 @@ class Lanes:
             raise
 
     def _learn(self, function: str, group: Group) -> None:
-        if any(trial.host.queries for _, trial in group.kept[:1]):
+        if any(trial.queries for _, trial in group.kept[:1]):
             self._habits.queried(function)
         if group.late:
             self._habits.strike(function)
