@@ -175,7 +175,11 @@ def test_the_first_argument(event: dict[str, Any], expected: Any) -> None:
     text = (SDK / "aerofn" / "event.py").read_text()
     names: dict[str, Any] = {}
     exec(compile(text, "event.py", "exec"), names)
-    assert names["Event"](event).input == expected
+    assert names["input_of"](event) == expected
+    whole = names["Event"](event)
+    assert [one.trigger for one in whole.batch or []] == ["row"] * len(event.get("batch", []))
+    payload = names["Event"](payload={"input": 1, "batch": "b"}).payload
+    assert (payload.input, payload.batch) == (1, "b")
 
 
 async def test_the_event(python: Call) -> None:

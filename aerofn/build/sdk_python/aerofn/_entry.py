@@ -14,7 +14,7 @@ from typing import Any
 
 from aerofn import _host, _json, _log
 from aerofn._errors import ROOT, describe
-from aerofn.event import Event
+from aerofn.event import Event, input_of
 
 _NO_ENTRY = "no function to run was found: define one, for example `def handler(event, context):`"
 
@@ -83,7 +83,7 @@ def handle(handler: Handler, text: str) -> str:
     _host.begin()
     try:
         event = Event(_json.parse(text))
-        return _json.dump(handler(event.input, event))
+        return _json.dump(handler(input_of(event), event))
     except BaseException as error:  # sys.exit() too is an error here
         raise _host.Err(json.dumps(describe(error))) from None
     finally:

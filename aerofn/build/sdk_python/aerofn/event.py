@@ -16,6 +16,7 @@ class Event(dict[str, Any]):
     type: str | None
     table: str | None
     schema: str | None
+    batch: "list[Event] | None"
     record: dict[str, Any] | None
     old_record: dict[str, Any] | None
     name: str | None
@@ -26,24 +27,26 @@ class Event(dict[str, Any]):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        value = self.get(name)
-        return Event(value) if isinstance(value, dict) else value
+        return _with_attributes(self.get(name))
 
-    @property
-    def batch(self) -> "list[Event] | None":
-        """With a `batch_size`: the row events, whose rows the handler's first argument is a list of."""
-        batch = self.get("batch")
-        return None if batch is None else [Event(one) for one in batch]
 
-    @property
-    def input(self) -> Any:
-        """What the event is about; the handler's first argument."""
-        if self.batch is not None:
-            return [one.input for one in self.batch]
-        if self.get("trigger") in ("http", "webhook"):
-            body = (self.get("request") or {}).get("body")
-            return {} if body is None else body
-        if self.get("trigger") == "row":
-            return self.get("record") or self.get("old_record")
-        payload = self.get("payload")
-        return {} if payload is None else payload
+def _with_attributes(value: Any) -> Any:
+    if isinstance(value, dict):
+        return Event(value)
+    return [_with_attributes(one) for one in value] if isinstance(value, list) else value
+
+
+def input_of(event: dict[str, Any]) -> Any:
+    """What the event is about; the handler's first argument."""
+    if event.get("trigger") in ("http", "webhook"):
+        body = (event.get("request") or {}).get("body")
+        return {} if body is None else body
+    if event.get("trigger") == "row":
+        batch = event.get("batch")  # of a trigger with a batch size
+        return (
+            event.get("record") or event.get("old_record")
+            if batch is None
+            else [input_of(one) for one in batch]
+        )
+    payload = event.get("payload")
+    return {} if payload is None else payload
