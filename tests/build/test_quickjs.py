@@ -9,7 +9,21 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from wasmtime import Config, Engine, Global, Instance, Module, Store, wat2wasm
+from wasmtime import (
+    Config,
+    Engine,
+    Func,
+    FuncType,
+    Global,
+    Instance,
+    Limits,
+    Memory,
+    MemoryType,
+    Module,
+    Store,
+    ValType,
+    wat2wasm,
+)
 from wasmtime.component import Component, Linker
 
 from aerofn.build import build
@@ -17,6 +31,7 @@ from aerofn.build.contract import contract
 from aerofn.build.node import find_node, run_script, workshop
 from aerofn.build.quickjs import base, base_for, module
 from aerofn.build.quickjs.definitions import Definitions, Ref
+from aerofn.build.quickjs.prune import pruned
 from aerofn.build.quickjs.snapshot import spans
 from aerofn.build.toolchain import QUICKJS, ensure_toolchain
 from aerofn.errors import InvalidRequest
@@ -133,6 +148,41 @@ def test_a_component_is_written_again_with_what_it_needs() -> None:
     total = made.get_func(store, "sum")
     assert total is not None
     assert total(store) == 42
+
+
+def test_functions_that_are_not_referred_to_are_not_imported() -> None:
+    wasm = bytes(
+        wat2wasm("""(module
+          (import "i" "unused" (func (result i32)))
+          (import "i" "called" (func $called (result i32)))
+          (import "i" "memory" (memory 1))
+          (import "i" "unused too" (func (param i64)))
+          (import "i" "in the table" (func $listed (result i32)))
+          (import "i" "told" (func $told (result i32)))
+          (import "i" "given" (func $given (result i32)))
+          (table 3 funcref)
+          (elem (i32.const 0) func $own)
+          (elem (table 0) (i32.const 1) func $listed)
+          (func $own (result i32) (local i64) i32.const 4096 memory.size i32.add call $called i32.add)
+          (func (export "sum") (result i32)
+            (table.set (i32.const 2) (ref.func $told))
+            (call_indirect (result i32) (i32.const 0))
+            (call_indirect (result i32) (i32.const 1)) i32.add
+            (call_indirect (result i32) (i32.const 2)) i32.add)
+          (export "told" (func $told))
+          (export "given" (func $given)))""")
+    )
+    engine = Engine()
+    found = Module(engine, pruned(wasm))
+    assert [each.name for each in found.imports] == ["called", "memory", "in the table", "told", "given"]
+    store = Store(engine)
+    memory = Memory(store, MemoryType(Limits(1, None)))
+    called, listed, told, given = (
+        Func(store, FuncType([], [ValType.i32()]), lambda value=value: value) for value in (8, 16, 32, 64)
+    )
+    exports = Instance(store, found, [called, memory, listed, told, given]).exports(store)
+    results = [each(store) for name in ("sum", "given") if isinstance(each := exports[name], Func)]
+    assert results == [4096 + 1 + 8 + 16 + 32, 64]
 
 
 @pytest.mark.parametrize(

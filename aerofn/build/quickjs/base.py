@@ -77,7 +77,10 @@ def _key(contract: Path) -> str:
 def _makers() -> list[Path]:
     """The files that a base depends on, beside the toolchain and the contract."""
     ours, runtime = Path(__file__).parent, Path(section.__file__).parent
-    shared = [runtime / f"{name}.py" for name in ("binary", "growth", "initial", "section", "surgery")]
+    shared = [
+        runtime / f"{name}.py"
+        for name in ("binary", "growth", "initial", "instructions", "section", "surgery")
+    ]
     script = SDK / "node" / "componentize.mjs"
     return [
         script,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aerofn.build.quickjs import module
+from aerofn.build.quickjs.prune import pruned
 from aerofn.runtime import binary, section
 from aerofn.runtime.binary import Reader, UnsupportedError
 from aerofn.runtime.initial import assembled
@@ -56,7 +57,8 @@ def linked(home: bytes, runtime: bytes, bindings: bytes) -> Cores:
     globals_ = module.exported_globals(home)
     table = _table(home)
     own = _with_own_table(runtime, table, globals_)
-    return Cores(_home(home, globals_), _without_start(own), own, _with_cell(bindings, globals_))
+    started = module.without_sections(own, (section.DATA, section.DATA_COUNT, section.START))
+    return Cores(_home(home, globals_), started, own, _with_cell(pruned(bindings), globals_))
 
 
 def _table(home: bytes) -> int:
@@ -91,7 +93,7 @@ def _with_own_table(runtime: bytes, size: int, globals_: dict[str, module.Global
     for kind, content in Reader(runtime, 8).sections():
         changed = content
         if kind == section.IMPORT:
-            changed = module.without_import(content, TABLE)
+            changed = module.without_tables(runtime)
         elif kind == section.EXPORT:
             changed = binary.appended(content, binary.name(TABLE) + bytes((section.A_TABLE, 0)))
         elif kind == section.ELEMENT:
@@ -101,13 +103,6 @@ def _with_own_table(runtime: bytes, size: int, globals_: dict[str, module.Global
             table = bytes((1, _FUNCREF, 0)) + binary.number(size)
             parts.append(binary.section(section.TABLE, table))
     return b"".join(parts)
-
-
-def _without_start(runtime: bytes) -> bytes:
-    gone = (section.DATA, section.DATA_COUNT, section.START)
-    return runtime[:8] + b"".join(
-        binary.section(kind, content) for kind, content in Reader(runtime, 8).sections() if kind not in gone
-    )
 
 
 def _with_cell(bindings: bytes, globals_: dict[str, module.Global]) -> bytes:

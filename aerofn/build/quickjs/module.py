@@ -1,7 +1,7 @@
 """Reading and rewriting core modules: their data, globals, imports, elements and the size of their memory."""
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from aerofn.runtime import binary, section
@@ -130,26 +130,44 @@ def _global(reader: Reader) -> tuple[bool, bytes]:
     kind, mutable = reader.byte(), reader.byte()
     if kind != _I32:
         raise UnsupportedError("global")
+    skip_constant(reader)
+    return bool(mutable), reader.data[start : reader.at]
+
+
+def skip_constant(reader: Reader) -> None:
+    """Read a constant expression."""
     while (opcode := reader.byte()) != _END:
         if opcode not in _OPERANDS:
             raise UnsupportedError("constant expression")
         for _ in range(_OPERANDS[opcode]):
             reader.number()
-    return bool(mutable), reader.data[start : reader.at]
 
 
-def without_import(content: bytes, unwanted: bytes) -> bytes:
-    """An imports section without the one of that name."""
+def imports_of(module: bytes) -> list[tuple[int, bytes]]:
+    """Kind and bytes of each import."""
+    content = content_of(module, section.IMPORT)
     reader = Reader(content)
-    kept = []
+    found = []
     for _ in range(reader.number()):
         start = reader.at
         reader.name()
-        name = reader.name()
-        section.described(reader)
-        if name != unwanted:
-            kept.append(content[start : reader.at])
+        reader.name()
+        kind, _limits = section.described(reader)
+        found.append((kind, content[start : reader.at]))
+    return found
+
+
+def without_tables(module: bytes) -> bytes:
+    """Its imports section without tables."""
+    kept = [text for kind, text in imports_of(module) if kind != section.A_TABLE]
     return binary.number(len(kept)) + b"".join(kept)
+
+
+def without_sections(module: bytes, kinds: Collection[int]) -> bytes:
+    """It, without its sections of these kinds."""
+    return module[:8] + b"".join(
+        binary.section(kind, content) for kind, content in Reader(module, 8).sections() if kind not in kinds
+    )
 
 
 def with_first_offset(content: bytes, offset: int) -> bytes:

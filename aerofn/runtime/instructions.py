@@ -1,0 +1,69 @@
+"""The instructions of a function's body: where each begins and ends, without its meaning."""
+
+from collections.abc import Iterator
+
+from aerofn.runtime import section
+from aerofn.runtime.binary import Reader, UnsupportedError
+
+# Immediates by opcode: n number, m memory argument, 1/4/8/16 so many bytes; opcodes not listed have none.
+_PLAIN: dict[int, str] = {
+    **dict.fromkeys((0x07, 0x08, 0x09, 0x0C, 0x0D, 0x10, 0x12, 0x14, 0x15, 0x18), "n"),
+    **dict.fromkeys((0x11, 0x13), "nn"),
+    **dict.fromkeys(range(0x20, 0x27), "n"),
+    **dict.fromkeys(range(0x28, 0x3F), "m"),
+    **dict.fromkeys((0x3F, 0x40, 0x41, 0x42, 0xD0, 0xD2, 0xD5, 0xD6), "n"),
+    0x43: "4",
+    0x44: "8",
+}
+_BLOCKS = (0x02, 0x03, 0x04, 0x06)
+_FC = {8: "nn", 9: "n", 10: "nn", 11: "n", 12: "nn", 13: "n", 14: "nn", 15: "n", 16: "n", 17: "n", 18: "n"}
+_FD = {
+    **dict.fromkeys(range(12), "m"),
+    **dict.fromkeys((12, 13), "x"),
+    **dict.fromkeys(range(21, 35), "1"),
+    **dict.fromkeys(range(84, 92), "m1"),
+    **dict.fromkeys((92, 93), "m"),
+}
+_SIZES = {"1": 1, "4": 4, "8": 8, "x": 16}
+
+
+def instructions(content: bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """Opcode, start and end of each in a body (its locals and its code)."""
+    reader = Reader(content, start, end)
+    for _ in range(reader.number()):
+        reader.number()
+        section.value_type(reader)
+    while reader.at < end:
+        at = reader.at
+        opcode = reader.byte()
+        _skip_immediates(reader, opcode)
+        yield opcode, at, reader.at
+
+
+def _skip_immediates(reader: Reader, opcode: int) -> None:
+    if opcode in _BLOCKS:
+        section.value_type(reader) if reader.data[reader.at] in (0x63, 0x64) else reader.number()
+    elif opcode == 0x0E:  # br_table
+        for _ in range(reader.number() + 1):
+            reader.number()
+    elif opcode == 0x1C:  # select with types
+        for _ in range(reader.number()):
+            section.value_type(reader)
+    elif opcode in (0xFC, 0xFD):
+        _skip(reader, (_FC if opcode == 0xFC else _FD).get(reader.number(), ""))
+    elif opcode in (0x1F, 0xFB, 0xFE):
+        raise UnsupportedError("exceptions, garbage collection or threads")
+    else:
+        _skip(reader, _PLAIN.get(opcode, ""))
+
+
+def _skip(reader: Reader, kinds: str) -> None:
+    for kind in kinds:
+        if kind == "n":
+            reader.number()
+        elif kind == "m":
+            if reader.number() & 0x40:
+                reader.number()
+            reader.number()
+        else:
+            reader.take(_SIZES[kind])
