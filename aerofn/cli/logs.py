@@ -120,7 +120,7 @@ def _print(rows: Sequence[Row], *, as_json: bool) -> None:
         for line in row["logs"]:
             out.print(_line(line), soft_wrap=True)
         if row["error"]:
-            said = row["error"].get("stack") or row["error"]["message"]
+            said = row["error"].get("stack") or row["reason"] or ""
             out.print(Text(f"  {said.strip()}".replace("\n", "\n  "), BAD), soft_wrap=True)
     sys.stdout.flush()
 

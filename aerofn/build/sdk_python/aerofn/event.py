@@ -42,11 +42,8 @@ def input_of(event: dict[str, Any]) -> Any:
         body = (event.get("request") or {}).get("body")
         return {} if body is None else body
     if event.get("trigger") == "row":
-        batch = event.get("batch")  # of a trigger with a batch size
-        return (
-            event.get("record") or event.get("old_record")
-            if batch is None
-            else [input_of(one) for one in batch]
-        )
+        if "batch" in event:  # of a trigger with a batch size
+            return [input_of(one) for one in event["batch"]]
+        return event.get("record") or event.get("old_record")
     payload = event.get("payload")
     return {} if payload is None else payload
