@@ -88,6 +88,15 @@ async def test_the_services_login_cannot_read_passwords_or_the_key(database):
     assert await service.fetchval("SELECT count(*) FROM aerofn_internal.events") == 0
 
 
+async def test_the_planner_knows_of_the_keys_row_and_not_of_the_key(database):
+    conn = await database.connect()
+    assert await conn.fetchval(
+        "SELECT reltuples FROM pg_class WHERE oid = 'aerofn_auth.claim_keys'::regclass"
+    ) == await conn.fetchval("SELECT count(*) FROM aerofn_auth.claim_keys")
+    known = await conn.fetch("SELECT DISTINCT attname FROM pg_stats WHERE tablename = 'claim_keys'")
+    assert {row["attname"] for row in known} == {"kid"}
+
+
 async def test_exposed_roles_may_call_little_of_aerofn(database):
     found = await (await database.connect()).fetch(
         """SELECT DISTINCT n.nspname || '.' || f.proname AS name FROM pg_proc f
