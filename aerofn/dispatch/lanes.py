@@ -94,6 +94,8 @@ class Lanes:
         A retry runs alone: it may be what broke the transaction.
         """
         event, batches = one.event, one.event.batch_size > 1
+        if not (more or batches or self._lanes):
+            return False
         if event.attempt > 1 or not (batches or self._may_share(event.function)):
             return False
         trigger = event.trigger_name if batches else None

@@ -29,6 +29,7 @@ class Spare:
         self._fiber: Fiber | None = None
         self._memory_mb = 0
         self._timer: asyncio.TimerHandle | None = None
+        self._until = 0.0
         self._unfit: set[bytes] = set()  # digests of components that take long, or want their host, so early
         self.component: Component | None = None  # whose run it is for, while there is one
 
@@ -49,7 +50,9 @@ class Spare:
             self._avoid(component.digest)
             return
         self._fiber, self.component, self._memory_mb = fiber, component, limits.memory_mb
-        self._timer = self._loop.call_later(LONGEST_S, self.drop)
+        self._until = self._loop.time() + LONGEST_S
+        if self._timer is None:
+            self._timer = self._loop.call_at(self._until, self._look)
 
     def take(self, component: Component, limits: Limits) -> Fiber | None:
         """The one that is there, if it is for such a run."""
@@ -66,10 +69,18 @@ class Spare:
         if fiber is not None:
             fiber.release()
 
+    def _look(self) -> None:
+        """One timer for all that come and go in its time: making one takes longer than most of what is done here."""
+        self._timer = None
+        if self._fiber is None:
+            return
+        if self._loop.time() < self._until:
+            self._timer = self._loop.call_at(self._until, self._look)
+        else:
+            self.drop()
+
     def _forget(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._fiber = self.component = self._timer = None
+        self._fiber = self.component = None
 
     def _avoid(self, digest: bytes) -> None:
         if len(self._unfit) >= MOST_UNFIT:

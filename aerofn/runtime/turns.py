@@ -56,6 +56,8 @@ class Turns:
 
     def _next_pass(self) -> None:
         self._open = False
+        if not (self._late or self._waiting):
+            return
         self._waiting.extendleft(reversed(self._late))
         self._late.clear()
         for _ in range(min(CALLED, len(self._waiting))):
