@@ -5,6 +5,7 @@ import sys
 import typer
 
 from aerofn.errors import SettingsError
+from aerofn.unseen import named
 
 
 def sure(question: str) -> None:
@@ -15,7 +16,7 @@ def sure(question: str) -> None:
         typer.Abort: the answer is no.
     """
     try:
-        typer.confirm(question, abort=True, err=True)
+        typer.confirm(named(question), abort=True, err=True)
     except typer.Abort:
         if sys.stdin.isatty():
             raise
