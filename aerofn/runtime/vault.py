@@ -24,8 +24,7 @@ from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Self
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.poly1305 import Poly1305
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from aerofn.runtime.config import fingerprint
 
@@ -34,7 +33,7 @@ _AGAIN_S = 0.05
 _HALF_DONE_S = 3600.0  # no compilation takes so long
 _CODE, _LABEL, _SCRATCH = ".cwasm", ".label", "compiling-"
 NONCE_SIZE = 16
-HEAD_SIZE = NONCE_SIZE + 16  # and Poly1305's tag
+HEAD_SIZE = NONCE_SIZE + 16  # and the tag
 
 
 class CodeFile:
@@ -126,8 +125,10 @@ class Vault:
             label = path.with_suffix(_LABEL).read_bytes()
             nonce, tag, text = label[:NONCE_SIZE], label[NONCE_SIZE:HEAD_SIZE], label[HEAD_SIZE:]
             file = CodeFile.opened(path)
-            self._checker(digest, nonce, text, file).verify(tag)
-        except (OSError, ValueError, InvalidSignature):
+            trusted = hmac.compare_digest(tag, self._tag(digest, nonce, text, file))
+        except (OSError, ValueError):
+            return None
+        if not trusted:
             return None
         self.used([digest])
         return file, text
@@ -136,7 +137,7 @@ class Vault:
         """Move a freshly compiled file in and label it with `text`."""
         path, file = self.path(digest), CodeFile.opened(compiled)
         nonce = secrets.token_bytes(NONCE_SIZE)
-        tag = self._checker(digest, nonce, text, file).finalize()
+        tag = self._tag(digest, nonce, text, file)
         fresh = self.scratch()
         _write(fresh, nonce + tag + text)
         compiled.chmod(0o600)
@@ -179,13 +180,12 @@ class Vault:
         elif path.name.startswith((_SCRATCH, "key.")) and about.st_mtime < forgotten:
             _remove(path)
 
-    def _checker(self, digest: bytes, nonce: bytes, text: bytes, file: CodeFile) -> Poly1305:
-        # Poly1305 needs a new key for each message; it takes a quarter of HMAC-SHA256's time on CPython's 35 MB
-        subject = nonce + self._fingerprint + digest + text
-        checker = Poly1305(hmac.digest(self._key, subject, hashlib.sha256))
+    def _tag(self, digest: bytes, nonce: bytes, text: bytes, file: CodeFile) -> bytes:
+        # GMAC: for CPython's 35 MB 8 ms, where Poly1305 takes 18 and HMAC-SHA256 more than that. A key tags one
+        # message, so its own nonce may always be the same.
+        key = hmac.digest(self._key, nonce + self._fingerprint + digest + text, hashlib.sha256)
         with mmap.mmap(file.descriptor, 0, access=mmap.ACCESS_READ) as code, memoryview(code) as view:
-            checker.update(view)
-        return checker
+            return AESGCM(key).encrypt(bytes(12), b"", view)
 
 
 def _remove(path: Path) -> None:

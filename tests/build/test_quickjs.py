@@ -280,3 +280,18 @@ def test_code_of_another_wasmtime_is_made_anew(tmp_path: Path) -> None:
         made.state_after("init")
     assert code.read_bytes()[:4] == b"\x7fELF"
     assert code.stat().st_size > 100
+
+
+@pytest.mark.parametrize(
+    ("body", "outcome"),
+    [
+        ("const all = []; for (;;) all.push('x'.repeat(1e6) + all.length);", Outcome.MEMORY_LIMIT),
+        ("for (;;) {}", Outcome.TIMEOUT),
+    ],
+)
+async def test_limits_hold_for_what_is_linked(
+    author: Write, functions: Functions, body: str, outcome: Outcome
+) -> None:
+    component = await functions.load(author(f"export const handler = () => {{ {body} }};"))
+    run = await functions.run(component, {"trigger": "invoke"})
+    assert run.outcome is outcome
