@@ -176,7 +176,7 @@ def test_cases(text: str, said: str | None, bench: Bench, tmp_path: Path) -> Non
     [
         ("[[case]]\nname = 'a'", "names no function"),
         ("[[case]]\nname = 'a'\nfunktion = 'x'", "funktion"),
-        ("[[case]]\nname = ", "no TOML"),
+        ("[[case]]\nname = ", "not valid TOML"),
         ("[[case]]\nname = 1", r"case\[0\]\.name"),
     ],
 )
