@@ -33,7 +33,7 @@ def record():
     return {
         "id": "1", "timestamp": output.datetime(2026, 1, 2).astimezone(), "function": HOSTILE,
         "version": 1, "trigger": HOSTILE, "event_id": 7, "attempt": 2, "status": HOSTILE,
-        "duration_ms": 1.0, "reason": HOSTILE, "trace_id": HOSTILE,
+        "duration_ms": 1.0, "error": {"stack": HOSTILE}, "reason": HOSTILE, "trace_id": HOSTILE,
         "logs": [{"level": HOSTILE, "message": HOSTILE + "\n" + HOSTILE, "at_ms": 1}],
     }  # fmt: skip
 
