@@ -18,8 +18,8 @@ MODULE, CORE_INSTANCE, ALIAS, TYPE, CANON, IMPORT, EXPORT = 1, 2, 6, 7, 8, 10, 1
 _CUSTOM = 0
 _CORE_SORTS = {0: "core func", 1: "core table", 2: "core memory", 3: "core global", 0x12: "core instance"}
 _SORTS = {1: "func", 3: "type", 4: "component", 5: "instance"}
-_LOWER, _REALLOC = 1, 4
-_OPTION_SORTS = {3: "core memory", _REALLOC: "core func", 5: "core func", 7: "core func"}
+_LOWER = 1
+_OPTION_SORTS = {3: "core memory", 4: "core func", 5: "core func", 7: "core func"}
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,15 @@ def _core_sort(sort: str) -> int:
     return next(code for code, name in _CORE_SORTS.items() if name == sort)
 
 
-Any = Definition | CoreInstance
-_SOME_TYPE = Definition(TYPE, "type", [b"\x01\x7d"])  # keeps the place of one that nothing refers to
+Defined = Definition | CoreInstance
+
+
+def _in_place_of(gone: Defined) -> Definition:
+    """A type that keeps the place of one that nothing refers to any more."""
+    first = gone.parts[0]
+    if gone.section == TYPE and isinstance(first, bytes) and first[0] != 1:
+        raise UnsupportedError("several types in the section of an import's")
+    return Definition(TYPE, "type", [b"\x01\x7d"])
 
 
 class _Item:
@@ -106,9 +113,9 @@ class Definitions:
     """
 
     def __init__(self, component: bytes) -> None:
-        self.all: dict[Ref, Any] = {}
+        self.all: dict[Ref, Defined] = {}
         self._counts: Counter[str] = Counter()
-        read: dict[int, Callable[[Reader], Any]] = {
+        read: dict[int, Callable[[Reader], Defined]] = {
             CORE_INSTANCE: _core_instance,
             ALIAS: _alias,
             CANON: _canon,
@@ -133,7 +140,7 @@ class Definitions:
         self.all[first] = Definition(TYPE, "type", [content])
         self._counts["type"] += Reader(content).number()
 
-    def add(self, definition: Any) -> Ref:
+    def add(self, definition: Defined) -> Ref:
         """One more; how it is referred to."""
         ref = Ref(definition.sort, self._counts[definition.sort])
         self._counts[definition.sort] += 1
@@ -163,13 +170,13 @@ class Definitions:
         roots = [*first, *(ref for ref, found in self.all.items() if found.section == EXPORT)]
         needed = self._needed(roots)
         imports = set(self.imports().values())
+        # types of what is left out: the imports' own, and the aliases of what they export
         gone = {self.all[ref].of for ref in imports - needed}
+        gone |= {ref for ref, found in self.all.items() if found.of is not None and found.of not in needed}
         writer = _Writer(self.all)
         for ref, found in self.all.items():
             if found.sort == "type":
-                writer.place(
-                    ref, _SOME_TYPE if ref in gone or (found.of and found.of not in needed) else found
-                )
+                writer.place(ref, _in_place_of(found) if ref in gone else None)
             elif ref in imports & needed:
                 writer.place(ref)
         for ref in roots:
@@ -189,13 +196,13 @@ class Definitions:
 class _Writer:
     """Writes each definition behind all that it refers to."""
 
-    def __init__(self, definitions: dict[Ref, Any]) -> None:
+    def __init__(self, definitions: dict[Ref, Defined]) -> None:
         self._definitions = definitions
         self._places: dict[Ref, int] = {}
         self._counts: Counter[str] = Counter()
         self._written: list[tuple[int, bytes]] = []
 
-    def place(self, ref: Ref, instead: Any | None = None) -> int:
+    def place(self, ref: Ref, instead: Defined | None = None) -> int:
         """Its index, when it is written, or what is written in its place."""
         if ref not in self._places:
             found = instead or self._definitions[ref]
