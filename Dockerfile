@@ -1,11 +1,13 @@
 # AeroFn in a container: one process, not root, nothing to write but its cache. What is installed is pinned with hashes
-# (`make lock`). In production name the base image by its digest too: FROM python:3.13-slim@sha256:…
+# (`make lock`), and so is the C compiler, which stays behind in the first stage. In production name the base image by
+# its digest too: FROM python:3.13-slim@sha256:…
 FROM python:3.13-slim AS build
 WORKDIR /src
 COPY deploy/requirements.lock deploy/build.lock deploy/
 RUN pip install --no-cache-dir --require-hashes --no-deps --prefix=/install -r deploy/requirements.lock \
  && pip install --no-cache-dir --require-hashes --no-deps -r deploy/build.lock
 COPY pyproject.toml README.md LICENSE ./
+COPY tools/build_library.py tools/
 COPY aerofn aerofn
 COPY sql sql
 COPY wit wit

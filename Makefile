@@ -1,7 +1,7 @@
 # Everything here works from nothing: Python 3.11 or newer and make are enough.
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo install test check format bench soak docs lock clean
+.PHONY: help demo install test check format bench soak docs lock clean no-library
 
 PY := .venv/bin/python
 BENCHES := events rls runtime http backlog wakeups capacity
@@ -21,10 +21,11 @@ test: check ## All tests; PG=15 on that PostgreSQL, ARGS='-k name' for some
 	@echo "pytest"
 	@$(PY) -m pytest $(or $(ARGS),-n 2 --dist loadfile --no-loadscope-reorder)
 
-check: .venv/.dev ## Style, types, import layers, SQL
+check: .venv/.dev ## Style, types, import layers, C, SQL
 	@echo "ruff"; .venv/bin/ruff check --quiet --output-format concise . && .venv/bin/ruff format --quiet --check .
 	@echo "mypy"; .venv/bin/mypy --no-error-summary
 	@echo "import layers"; .venv/bin/lint-imports >.venv/layers.txt 2>&1 || { cat .venv/layers.txt; exit 1; }
+	@echo "C"; $(PY) tools/build_library.py --check
 	@echo "SQL"; $(PY) tools/check_sql.py
 
 format: .venv/.dev ## Put the code into the project's style
@@ -54,18 +55,21 @@ lock: .venv/.dev ## The image's dependencies, pinned with hashes for every platf
 
 clean: ## Stop embedded servers; delete them, the .venv and all caches
 	@test ! -x $(PY) || for d in .aerofn/*/; do test ! -d "$$d" || $(PY) -m aerofn.db.embedded "$$d"; done
-	@rm -rf .aerofn .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+	@rm -rf .aerofn .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist aerofn/runtime/libaerofn.*
 	@find . -name __pycache__ -prune -exec rm -rf {} +
 
-# Installed again when pyproject.toml changes, and only then.
-.venv/.runtime: pyproject.toml | .venv/bin/pip
-	@echo "installing AeroFn into .venv"
-	@.venv/bin/pip install --quiet --disable-pip-version-check --editable .
+# Installed again when pyproject.toml changes, and only then; a change of the C builds the library alone.
+NATIVE := $(wildcard aerofn/runtime/*.[ch]) tools/build_library.py \
+	$(if $(wildcard aerofn/runtime/libaerofn.so aerofn/runtime/libaerofn.dylib),,no-library)
+pip_install = echo "installing $(2) into .venv" && .venv/bin/pip install --quiet --disable-pip-version-check --editable $(1)
+build_library = echo "building AeroFn's library" && $(PY) tools/build_library.py
+
+.venv/.runtime: pyproject.toml $(NATIVE) | .venv/bin/pip
+	@$(if $(filter pyproject.toml,$?),$(call pip_install,.,AeroFn),$(build_library))
 	@touch $@
 
-.venv/.dev: pyproject.toml | .venv/bin/pip
-	@echo "installing AeroFn and its tools into .venv"
-	@.venv/bin/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+.venv/.dev: pyproject.toml $(NATIVE) | .venv/bin/pip
+	@$(if $(filter pyproject.toml,$?),$(call pip_install,'.[dev]',AeroFn and its tools),$(build_library))
 	@touch $@ .venv/.runtime
 
 # `command -v` is not enough: a version manager may have the name without the version.

@@ -32,7 +32,8 @@ AeroFnError
 ├── ServiceUnavailable        503 service_unavailable (retry can help) the command line's: nobody answers there
 ├── LeaseLost                 409 lease_lost          another node runs this event now
 ├── MigrationError            500 migration_failed
-└── SettingsError             500 invalid_settings
+├── SettingsError             500 invalid_settings
+└── InstallationError         500 broken_installation
 """
 
 from typing import Any, ClassVar
@@ -300,3 +301,9 @@ class SettingsError(AeroFnError):
     """A setting is missing, unknown or out of range."""
 
     code = "invalid_settings"
+
+
+class InstallationError(AeroFnError):
+    """A part of AeroFn is missing, or does not belong to the rest."""
+
+    code = "broken_installation"

