@@ -20,7 +20,7 @@ from aerofn.build.toolchain import toolchain_root
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARY = build_library.LIBRARY.name
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-LOAD = "from aerofn.runtime import native; print(native.library().sandbox_source().decode())"
+LOAD = "from aerofn.runtime import native; print(native.__file__, native.library().sandbox_source().decode())"
 
 
 def python(code, *arguments, cwd, **environment):
@@ -84,7 +84,10 @@ def test_the_wheel_is_for_every_python_of_this_platform(wheel):
 
 def test_an_installation_loads_its_own_library(site):
     done = python(LOAD, cwd=site)
-    assert done.stdout == python(LOAD, cwd=ROOT).stdout != "", done.stderr
+    assert done.returncode == 0, done.stderr
+    module, source = done.stdout.split()
+    assert module == str(site / "aerofn" / "runtime" / "native.py")
+    assert source == python(LOAD, cwd=ROOT).stdout.split()[1]
 
 
 def test_a_library_that_is_stale_or_missing_is_refused_with_what_to_do(site, tmp_path):
@@ -120,7 +123,7 @@ def test_a_build_asks_for_zig_where_there_is_no_compiler_and_only_there(kind, tm
     assert zig not in hatchling(call, CC="some compiler")
 
 
-def test_zig_builds_a_library_that_loads(tmp_path, monkeypatch):
+def test_zig_builds_a_library_that_loads_and_leaves_a_loaded_one_alone(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CC", raising=False)
     for kind in ("GLOBAL", "LOCAL"):
@@ -130,6 +133,10 @@ def test_zig_builds_a_library_that_loads(tmp_path, monkeypatch):
     source = ctypes.CDLL(str(tmp_path / LIBRARY)).sandbox_source
     source.restype = ctypes.c_char_p
     assert len(source()) == 64
+    loaded = (tmp_path / LIBRARY).stat().st_ino
+    build_library.build(tmp_path / LIBRARY)
+    assert (tmp_path / LIBRARY).stat().st_ino != loaded, "written into the file that is in use"
+    assert [path.name for path in tmp_path.iterdir()] == [LIBRARY]
 
 
 def test_a_compiler_that_fails_is_heard(tmp_path):
