@@ -68,7 +68,7 @@ class BenchHost:
     async def http_fetch(self, request: str) -> tuple[bool, bytes]:
         return False, b'{"code":"none","message":"none"}'
 
-    def log(self, level: str, message: str) -> None:
+    def log(self, level: str, message: str, at: float) -> None:
         pass
 
     def env(self, key: str) -> str | None:

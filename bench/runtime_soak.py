@@ -49,7 +49,7 @@ class SoakHost:
     async def http_fetch(self, request: str) -> tuple[bool, bytes]:
         return False, b"{}"
 
-    def log(self, level: str, message: str) -> None:
+    def log(self, level: str, message: str, at: float) -> None:
         pass
 
     def env(self, key: str) -> str | None:

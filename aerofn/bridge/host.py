@@ -99,9 +99,9 @@ class InvocationHost:
             self.failure = error
             raise
 
-    def log(self, level: str, message: str) -> None:
+    def log(self, level: str, message: str, at: float) -> None:
         """Keep a line; see `Journal.add`."""
-        self._journal.add(level, message)
+        self._journal.add(level, message, at)
 
     def env(self, key: str) -> str | None:
         """A granted key's value."""

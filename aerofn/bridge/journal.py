@@ -20,16 +20,16 @@ class Journal:
         self.lines: list[LogLine] = []
         self._max_lines = max_lines
         self._redactor = redactor
-        self._started = time.perf_counter()
+        self._started = time.clock_gettime(time.CLOCK_MONOTONIC)
 
-    def add(self, level: str, message: str) -> None:
-        """Keep a line; past the cap one line says that there were more."""
+    def add(self, level: str, message: str, at: float) -> None:
+        """Keep a line of `at` (seconds, CLOCK_MONOTONIC); past the cap one line says that there were more."""
         if len(self.lines) > self._max_lines:
             return
         if len(self.lines) == self._max_lines:
             level, message = "warn", f"more than {self._max_lines} lines: the rest is not kept"
         level = level if level in _LEVELS else "info"
-        at_ms = round((time.perf_counter() - self._started) * 1000, 3)
+        at_ms = round((at - self._started) * 1000, 3)
         if self._redactor is None:
             self.lines.append(LogLine(level, message[:_LONGEST_LINE], at_ms))
             return

@@ -14,10 +14,17 @@ from pathlib import Path
 import msgspec
 
 from aerofn.errors import HostError, InvalidComponent
-from aerofn.runtime import ffi
+from aerofn.runtime import ffi, sandbox
 from aerofn.runtime.anatomy import Anatomy
 from aerofn.runtime.compiler import BUSY, Compiler
-from aerofn.runtime.config import MAX_CORE_INSTANCES, MAX_MEMORIES, MAX_TABLES, RuntimeConfig
+from aerofn.runtime.config import (
+    MAX_CORE_INSTANCES,
+    MAX_INSTANCES,
+    MAX_MEMORIES,
+    MAX_TABLE_ELEMENTS,
+    MAX_TABLES,
+    RuntimeConfig,
+)
 from aerofn.runtime.cores import core_file
 from aerofn.runtime.links import CannotLoad, Link, Links
 from aerofn.runtime.surgery import PAGES_EXPORT
@@ -29,26 +36,37 @@ _CORE = b"core"  # what is on the label of a core module's machine code
 
 
 class Code:
-    """A component's machine code as one tier's engine has it, and the linker that has the core modules it shares."""
+    """A component's machine code as one tier's engine has it: `plan` is what its runs start by."""
 
-    __slots__ = ("_link", "_tier", "at", "handle_at", "linker_at", "pages_at")
+    __slots__ = ("_at", "_exports", "_link", "_tier", "plan")
 
     def __init__(self, tier: Tier, path: Path, anatomy: Anatomy, link: Link) -> None:
-        self.at = self.handle_at = self.pages_at = 0
+        self._at = self.plan = 0
+        self._exports: list[int] = []
         self._tier = tier  # its engine outlives the code
-        self._link = link
-        self.linker_at = link.at
-        self.at = _deserialize(tier.engine_at, path)
-        self.handle_at = ffi.get_export_index(self.at, None, b"handle", 6)
-        if anatomy.tells_pages:
-            self.pages_at = ffi.get_export_index(self.at, None, PAGES_EXPORT, len(PAGES_EXPORT))
+        self._link = link  # the linker that has the core modules it shares
+        self._at = _deserialize(tier.engine_at, path)
+        handle = self._export(b"handle")
+        pages = self._export(PAGES_EXPORT) if anatomy.tells_pages else 0
+        self.plan = sandbox.plan_new(
+            tier.engine_at, link.at, self._at, handle, pages,
+            MAX_TABLE_ELEMENTS, MAX_INSTANCES, MAX_TABLES, anatomy.memories, anatomy.wasi,
+        )  # fmt: skip
+
+    def _export(self, name: bytes) -> int:
+        index: int | None = ffi.get_export_index(self._at, None, name, len(name))
+        if index is None:
+            raise CannotLoad(f"it exports no {name.decode()}")
+        self._exports.append(index)
+        return index
 
     def __del__(self) -> None:
-        for index in (self.handle_at, self.pages_at):
-            if index:
-                ffi.export_index_delete(index)
-        if self.at:
-            ffi.component_delete(self.at)
+        if self.plan:
+            sandbox.plan_delete(self.plan)
+        for index in self._exports:
+            ffi.export_index_delete(index)
+        if self._at:
+            ffi.component_delete(self._at)
 
 
 @dataclass(frozen=True)

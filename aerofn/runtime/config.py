@@ -11,6 +11,7 @@ from aerofn.runtime.ffi import WASMTIME_VERSION
 MAX_MEMORIES = 4  # which share the memory limit; a JavaScript guest has two, one of them of size 0
 MAX_TABLES = 8
 MAX_TABLE_ELEMENTS = 100_000  # in each table
+MAX_INSTANCES = 10_000  # of core modules in a store; the pool's bound on one component is the real one
 MAX_CORE_INSTANCES = 100  # componentize-py's and componentize-qjs' guests have about 40
 
 

@@ -143,17 +143,17 @@ def check_links(engine: Engine, component: Component, cores: Mapping[str, Module
     """Let the linker compare the types of all imports, without running the guest; raises Problem."""
     store = ffi.store_new(ffi.address_of(engine.ptr()), None, None)
     ffi.store_limiter(store, -1, -1, 0, -1, -1)  # no instances: it stops after comparing
-    frame = ffi.Frame()
-    error_at = ctypes.addressof(frame) + ffi.Frame.error.offset
+    attempt = ffi.Attempt()
+    error_at = ctypes.addressof(attempt) + ffi.Attempt.error.offset
     with linker_for(engine) as linker:
         add_cores(linker, cores)
         future = ffi.instantiate_async(
             ffi.address_of(linker.ptr()), ffi.store_context(store), ffi.address_of(component.ptr()),
-            ctypes.addressof(frame), error_at,
+            ctypes.addressof(attempt), error_at,
         )  # fmt: skip
         ffi.future_poll(future)
         ffi.future_delete(future)
-    error = ffi.take_error(frame.error) if frame.error else ""
+    error = ffi.take_error(attempt.error) if attempt.error else ""
     ffi.store_delete(store)
     if error and "instance count too high" not in error:
         raise Problem(_LINK_PROBLEM, detail=error, hint=_WORLD_HINT)

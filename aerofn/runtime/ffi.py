@@ -47,6 +47,7 @@ from typing import Any
 from wasmtime import _ffi as wasmtime_ffi
 
 WASMTIME_VERSION = importlib.metadata.version("wasmtime")
+WASMTIME_LIBRARY = wasmtime_ffi.dll._handle  # for dlsym
 
 # name in the C API → (result, arguments); read by the test that compares them with wasmtime's own.
 SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {}
@@ -145,60 +146,15 @@ store_new = _quick("wasmtime_store_new", c_void_p, c_void_p, c_void_p, c_void_p)
 store_context = _quick("wasmtime_store_context", c_void_p, c_void_p)
 store_limiter = _quick("wasmtime_store_limiter", None, c_void_p, c_int64, c_int64, c_int64, c_int64, c_int64)
 store_delete = _slow("wasmtime_store_delete", None, c_void_p)
-context_get_data = _quick("wasmtime_context_get_data", c_void_p, c_void_p)
-context_set_epoch_deadline = _quick("wasmtime_context_set_epoch_deadline", None, c_void_p, c_uint64)
-# The C function returns nothing, though wasmtime's bindings say it returns an error: it would be garbage.
-context_epoch_yield = _quick(
-    "wasmtime_context_epoch_deadline_async_yield_and_update", None, c_void_p, c_uint64
-)
-wasi_config_new = _quick("wasi_config_new", c_void_p)
-context_set_wasi = _quick("wasmtime_context_set_wasi", c_void_p, c_void_p, c_void_p)
 
 # --- calls --------------------------------------------------------------------------------------------
-instance_get_func = _quick(
-    "wasmtime_component_instance_get_func", c_bool, c_void_p, c_void_p, c_void_p, c_void_p
-)
-func_call_async = _quick(
-    "wasmtime_component_func_call_async",
-    c_void_p, c_void_p, c_void_p, c_void_p, c_size_t, c_void_p, c_size_t, c_void_p,
-)  # fmt: skip
 future_poll = _slow("wasmtime_call_future_poll", c_bool, c_void_p)
-future_delete = _slow("wasmtime_call_future_delete", None, c_void_p)  # unwinds a guest that still runs
-future_free = _quick("wasmtime_call_future_delete", None, c_void_p)  # of one that has ended
+future_delete = _slow("wasmtime_call_future_delete", None, c_void_p)
 
 # --- values and errors --------------------------------------------------------------------------------
-byte_vec_new = _quick("wasm_byte_vec_new", None, c_void_p, c_size_t, c_char_p)
 byte_vec_delete = _quick("wasm_byte_vec_delete", None, c_void_p)
-val_new = _quick("wasmtime_component_val_new", c_void_p, c_void_p)
-val_delete = _quick("wasmtime_component_val_delete", None, c_void_p)
-error_new = _quick("wasmtime_error_new", c_void_p, c_char_p)
 error_message = _quick("wasmtime_error_message", None, c_void_p, c_void_p)
 error_delete = _quick("wasmtime_error_delete", None, c_void_p)
-
-# Called by wasmtime, on the thread that polls, on the guest's own stack:
-# (env, context, type, arguments, count, results, count[, error out, continuation out])
-HOST_FUNCTION = CFUNCTYPE(c_size_t, c_void_p, c_void_p, c_void_p, c_void_p, c_size_t, c_void_p, c_size_t)
-ASYNC_HOST_FUNCTION = CFUNCTYPE(
-    None, c_void_p, c_void_p, c_void_p, c_void_p, c_size_t, c_void_p, c_size_t, c_void_p, c_void_p
-)
-
-
-def host_function(function: Callable[..., int]) -> Any:
-    """A C callback of `function`, which returns 0 or an error. Must be kept for as long as a linker has it."""
-    return HOST_FUNCTION(function)
-
-
-def async_host_function(function: Callable[..., None]) -> Any:
-    """A C callback of `function`, which gives out an error or a continuation. To be kept likewise."""
-    return ASYNC_HOST_FUNCTION(function)
-
-
-KIND_STRING = wasmtime_ffi.WASMTIME_COMPONENT_STRING.value
-KIND_U64 = wasmtime_ffi.WASMTIME_COMPONENT_U64.value
-KIND_ENUM = wasmtime_ffi.WASMTIME_COMPONENT_ENUM.value
-KIND_OPTION = wasmtime_ffi.WASMTIME_COMPONENT_OPTION.value
-KIND_RESULT = wasmtime_ffi.WASMTIME_COMPONENT_RESULT.value
-KIND_U32 = wasmtime_ffi.WASMTIME_COMPONENT_U32.value
 
 
 class Bytes(ctypes.Structure):
@@ -207,105 +163,13 @@ class Bytes(ctypes.Structure):
     _fields_ = (("size", c_size_t), ("data", c_void_p))
 
 
-class _Result(ctypes.Structure):
-    _fields_ = (("is_ok", c_bool), ("payload", c_void_p))
-
-
-class _Of(ctypes.Union):
-    _fields_ = (
-        ("string", Bytes),
-        ("result", _Result),
-        ("option", c_void_p),
-        ("u32", c_uint32),
-        ("u64", c_uint64),
-    )
-
-
-class Value(ctypes.Structure):
-    """`wasmtime_component_val_t`, reduced to the kinds of AeroFn's contract. Same size as the whole."""
-
-    _fields_ = (("kind", c_uint8), ("of", _Of), ("_rest", c_uint8 * 8))
-
-
-_STRING = struct.Struct("B7xQQ")  # a `Value` that is a string, read in one go: its kind, length and address
-
-
-class Continuation(ctypes.Structure):
-    """`wasmtime_async_continuation_t`: asked at each poll whether a host call has its answer."""
-
-    _fields_ = (("callback", c_void_p), ("env", c_void_p), ("finalizer", c_void_p))
-
-
-VALUE_SIZE = ctypes.sizeof(wasmtime_ffi.wasmtime_component_val_t)
-
-
-class Frame(ctypes.Structure):
-    """The C side of one run in a single block: reused for later runs once everything in it is released."""
+class Attempt(ctypes.Structure):
+    """Where an instantiation leaves what came of it."""
 
     _fields_ = (
         ("instance", c_uint8 * ctypes.sizeof(wasmtime_ffi.wasmtime_component_instance_t)),
-        ("function", c_uint8 * ctypes.sizeof(wasmtime_ffi.wasmtime_component_func_t)),
         ("error", c_void_p),
-        ("argument", Value),
-        ("result", Value),
-        ("pages", Value),
     )
-
-
-def put_string(value: Value, address: int, data: bytes) -> None:
-    """Make `value` (at `address`) own a copy of `data`, which must be valid UTF-8."""
-    value.kind = KIND_STRING
-    byte_vec_new(address + Value.of.offset, len(data), data)
-
-
-def put_result(address: int, ok: bool, data: bytes) -> None:
-    """Make the value at `address` own `ok(data)` or `err(data)`; `data` must be valid UTF-8."""
-    inner = Value()
-    put_string(inner, ctypes.addressof(inner), data)
-    outer = Value.from_address(address)
-    outer.kind = KIND_RESULT
-    outer.of.result.is_ok = ok
-    outer.of.result.payload = val_new(ctypes.addressof(inner))
-
-
-def put_option(address: int, data: bytes | None) -> None:
-    """Make the value at `address` own `some(data)`, or none; `data` must be valid UTF-8."""
-    outer = Value.from_address(address)
-    outer.kind = KIND_OPTION
-    outer.of.option = None
-    if data is not None:
-        inner = Value()
-        put_string(inner, ctypes.addressof(inner), data)
-        outer.of.option = val_new(ctypes.addressof(inner))
-
-
-def put_u64(address: int, number: int) -> None:
-    """Make the value at `address` a number."""
-    value = Value.from_address(address)
-    value.kind = KIND_U64
-    value.of.u64 = number
-
-
-def put_enum_error(address: int, case: bytes) -> None:
-    """Make the value at `address` own `err(case)`, `case` being one of an enum's names."""
-    put_result(address, False, case)
-    Value.from_address(Value.from_address(address).of.result.payload).kind = KIND_ENUM
-
-
-def get_string(address: int) -> bytes:
-    """Copy the string of the value at `address`; TypeError if it is none."""
-    kind, size, data = _STRING.unpack(ctypes.string_at(address, _STRING.size))
-    if kind != KIND_STRING:
-        raise TypeError("not a string")
-    return ctypes.string_at(data, size) if size else b""
-
-
-def get_u64(address: int) -> int:
-    """The number of the value at `address`; TypeError if it is none."""
-    value = Value.from_address(address)
-    if value.kind != KIND_U64:
-        raise TypeError("not a number")
-    return int(value.of.u64)
 
 
 def take_error(error: int) -> str:

@@ -6,8 +6,7 @@ from typing import Protocol
 class Host(Protocol):
     """The host's side of `wit/aerofn.wit`. Strings carry JSON; it is not looked at here.
 
-    Called on the loop's thread, except `log` and `env`, which must be quick and may be called on a worker
-    thread (one call at a time for each run). An exception raised here ends the run as `host_error`.
+    Called on the loop's thread, one call at a time for each run. An exception raised here ends the run as `host_error`.
     """
 
     async def db_query(self, sql: str, params: str) -> tuple[bool, bytes]:
@@ -22,8 +21,8 @@ class Host(Protocol):
         """Return after so much time."""
         ...
 
-    def log(self, level: str, message: str) -> None:
-        """Keep one line that the function logged."""
+    def log(self, level: str, message: str, at: float) -> None:
+        """Keep one line that the function logged at `at` (seconds, CLOCK_MONOTONIC), some milliseconds ago at the most."""
         ...
 
     def env(self, key: str) -> str | None:

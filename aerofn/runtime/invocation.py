@@ -1,6 +1,7 @@
 """The driving of one run: polls on the loop or on workers, host calls awaited, one time limit over all."""
 
 import asyncio
+import ctypes
 import logging
 import time
 from collections.abc import Hashable
@@ -12,7 +13,7 @@ from aerofn.runtime import ffi, verdict
 from aerofn.runtime.components import Component
 from aerofn.runtime.fiber import Fiber
 from aerofn.runtime.host import Host
-from aerofn.runtime.linker import Ask, Pause
+from aerofn.runtime.sandbox import ASKS, OVER, Seen
 
 if TYPE_CHECKING:
     from aerofn.runtime.runtime import Runtime
@@ -30,9 +31,10 @@ class Invocation:
     """One call of `Runtime.run`."""
 
     __slots__ = (
-        "_bytes_out", "_cancelling", "_component", "_computed_ns", "_deadline", "_ended", "_event", "_expired",
-        "_fiber", "_hot", "_limits", "_long_ns", "_loop", "_output_limit", "_owner", "_pauses", "_task", "_ticker",
-        "_timer", "_turns", "_was_hot", "_workers",
+        "_away", "_cancelling", "_component", "_computed_ns", "_deadline", "_ended", "_event", "_expired", "_fiber",
+        "_heavy", "_hot",
+        "_limits", "_long_ns", "_loop", "_output_limit", "_owner", "_pauses", "_runtime", "_task", "_ticker", "_timer",
+        "_turns", "_was_hot", "_workers",
     )  # fmt: skip
 
     def __init__(
@@ -46,6 +48,7 @@ class Invocation:
         limits: Limits,
         owner: Hashable,
     ) -> None:
+        self._runtime = runtime
         self._loop = runtime.loop
         self._turns = runtime.turns
         self._ended = runtime.ended
@@ -56,11 +59,12 @@ class Invocation:
         self._owner = owner
         self._limits = limits
         self._event = event = ffi.valid_utf8(event)
+        self._heavy = component.tier.warm and runtime.spare_cores
         self._hot = self._was_hot = component.heat >= HOT or len(event) > LARGE_EVENT
         self._long_ns = runtime.config.slice_ms * 500_000  # half a slice of a processor's time
+        self._away = False
         self._computed_ns = 0
         self._pauses = 0
-        self._bytes_out = 0
         self._task: asyncio.Task[object] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._expired = False
@@ -77,6 +81,7 @@ class Invocation:
             return self._report(began)
         except asyncio.CancelledError:
             if not self._ran_out():
+                self._fiber.keep_lines()
                 raise
             return self._report(began)
         finally:
@@ -85,36 +90,37 @@ class Invocation:
             self._release()
 
     async def _drive(self) -> None:
-        fiber, turns = self._fiber, self._turns
+        fiber = self._fiber
         its_turn = True  # it was made in one
         while True:
-            if self._hot:
-                over = await self._on_worker()
-            else:
-                if not (its_turn or turns.free()):
-                    self._arm()
-                    await turns.wait()
-                its_turn = False
-                self._ticker.touch()
-                over = fiber.advance()
-            if over or self._expired:
+            self._away = self._hot or (self._heavy and self._runtime.running > 1)
+            said = await (self._on_worker() if self._away else self._on_loop(its_turn))
+            its_turn = False
+            if said & OVER or self._expired:
                 return
-            ask = fiber.next_ask()
-            if ask is not None:
+            if said & ASKS:
                 self._hot, self._pauses, self._computed_ns = False, 0, 0
-                if not await self._answer(ask):
+                self._arm()
+                if not await fiber.answer():
                     return
             else:
                 await self._after_slice()
 
-    async def _on_worker(self) -> bool:
+    async def _on_loop(self, its_turn: bool) -> int:
+        if not (its_turn or self._turns.free()):
+            self._arm()
+            await self._turns.wait()
+        self._ticker.touch()
+        return self._fiber.advance()
+
+    async def _on_worker(self) -> int:
         self._arm()
         self._ticker.touch()
-        return await self._workers.run(self._owner, self._fiber.advance)
+        return await self._workers.advance(self._owner, self._fiber)
 
     async def _after_slice(self) -> None:
         """The guest neither ended nor asked: its slice is used up, or it gave way by itself."""
-        spent = self._fiber.last_poll_ns
+        spent = self._fiber.seen().poll_ns
         self._computed_ns += spent
         if self._computed_ns > self._long_ns:
             self._heat()
@@ -130,17 +136,6 @@ class Invocation:
         if not self._was_hot:
             self._was_hot = True
             self._component.heat = min(self._component.heat + 1, 2 * HOT)
-
-    async def _answer(self, ask: Ask | Pause) -> bool:
-        """Answer a host call; false if the host failed."""
-        self._arm()
-        try:
-            await ask.settle(self._fiber.host)
-            self._fiber.begin_slice()
-        except Exception as error:
-            self._fiber.fault(error)
-            return False
-        return True
 
     # --- the time limit ---
 
@@ -164,48 +159,49 @@ class Invocation:
     # --- the end ---
 
     def _report(self, began: float) -> Run:
-        output, ending = self._ending()
-        fiber = self._fiber
+        seen = self._fiber.seen()
+        self._fiber.keep_lines()
+        output, ending = self._ending(seen)
         usage = Usage(
             wall_ms=(time.perf_counter() - began) * 1000,
-            cpu_ms=fiber.cpu_ns / 1e6,
-            memory_peak=self._memory_peak(ending),
+            cpu_ms=seen.cpu_ns / 1e6,
+            memory_peak=self._memory_peak(ending, seen),
             bytes_in=len(self._event),
-            bytes_out=self._bytes_out,
-            host_calls=fiber.host_calls,
+            bytes_out=seen.size,
+            host_calls=seen.host_calls,
         )
         if ending is None:
             return Run(Outcome.SUCCESS, output, None, usage)
         return Run(ending[0], None, ending[1], usage)
 
-    def _memory_peak(self, ending: verdict.Verdict | None) -> int | None:
+    def _memory_peak(self, ending: verdict.Verdict | None, seen: Seen) -> int | None:
         if ending is not None and ending[0] is Outcome.MEMORY_LIMIT:
             return self._limits.memory_mb << 20
-        return self._fiber.memory_peak
+        return self._fiber.memory_peak(seen.pages)
 
-    def _ending(self) -> tuple[bytes | None, verdict.Verdict | None]:
+    def _ending(self, seen: Seen) -> tuple[bytes | None, verdict.Verdict | None]:
         fiber, limits = self._fiber, self._limits
         if fiber.fault_error is not None:
             if not isinstance(fiber.fault_error, SteppedAside):
                 _log.error("the host failed during a run", exc_info=fiber.fault_error)
             return None, verdict.host_error()
-        if self._expired or not fiber.finished:
+        if self._expired or not seen.state & OVER:
             return None, verdict.timeout(limits)
-        if fiber.failure is not None:
-            return None, verdict.of_failure(fiber.failure, limits)
-        ok, text, size = fiber.result(self._output_limit)
-        self._bytes_out = size
-        if text is None:
-            return None, verdict.too_large(size, self._output_limit)
-        return (text, None) if ok else (None, verdict.of_error(text))
+        if seen.failure:
+            return None, verdict.of_failure(fiber.failure() or "", limits)
+        if seen.size > self._output_limit:
+            return None, verdict.too_large(seen.size, self._output_limit)
+        text = ctypes.string_at(seen.text, seen.size)
+        return (text, None) if seen.ok else (None, verdict.of_error(text))
 
     def _release(self) -> None:
-        if self._component.heat and self._fiber.cpu_ns < self._long_ns:
+        seen = self._fiber.seen()
+        if self._component.heat and seen.cpu_ns < self._long_ns:
             self._component.heat -= 1
-        if self._was_hot:
+        if self._was_hot or self._away:
             # it may have touched much memory, and giving that back takes a while
-            self._workers.submit(self._fiber.release)
-        elif self._fiber.finished:
+            self._workers.release(self._fiber)
+        elif seen.state & OVER:
             self._ended.add(self._fiber)
         else:
             self._fiber.release()

@@ -10,6 +10,7 @@ import asyncio
 import enum
 import hashlib
 import logging
+import os
 import sys
 from collections.abc import Awaitable, Callable, Hashable
 
@@ -56,6 +57,7 @@ class Runtime:
         self._components = Components(self._tiers, config)
         self._state = State.NEW
         self.running = 0
+        self.spare_cores = _cores() > 1
 
     def _start(self) -> None:
         if self._state is State.CLOSED:
@@ -139,6 +141,7 @@ class Runtime:
     def _fresh(self, component: Component, limits: Limits) -> Fiber | str:
         """A new sandbox, or why there is none."""
         self.ended.free()
+        self.workers.take_back()
         tier = self._tiers.take(component.tier)
         if tier is None and self.spare.component is not None:
             self.spare.drop()
@@ -167,7 +170,7 @@ class Runtime:
             self.ended.free()
         self._components.close()
         if before is State.RUNNING:
-            await asyncio.to_thread(self.workers.close)
+            self.workers.close()
             await asyncio.to_thread(self.ticker.close)
 
 
@@ -178,3 +181,7 @@ def _refused(event: bytes, message: str) -> Run:
 
 def _digest(wasm: bytes) -> bytes:
     return hashlib.sha256(wasm).digest()
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

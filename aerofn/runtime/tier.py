@@ -27,23 +27,22 @@ class Tier:
     """
 
     def __init__(self, slots: int, *, warm: bool) -> None:
+        self.warm = warm
         self.name = "warm" if warm else "cold"
         self.engine = running_engine(slots, KEPT_MEMORY if warm else 0, KEPT_TABLE if warm else A_PAGE)
         self.engine_at = ffi.address_of(self.engine.ptr())
-        # one token for each slot: taking and giving back are atomic, on whatever thread a run is released
-        self._free = [None] * slots
+        self._free = slots
 
     def take(self) -> bool:
         """Take a slot, if there is one."""
-        try:
-            self._free.pop()
-        except IndexError:
+        if not self._free:
             return False
+        self._free -= 1
         return True
 
     def give_back(self) -> None:
         """A run's memory is freed."""
-        self._free.append(None)
+        self._free += 1
 
 
 class Tiers:

@@ -9,62 +9,21 @@ that says so. A function waits with `aerofn:function/clock`, which the SDKs use.
 """
 
 import ctypes
-import time
-from typing import Any
 
 from wasmtime import WasmtimeError
 from wasmtime.component import Linker
 
-from aerofn.runtime import ffi
+from aerofn.runtime import ffi, sandbox
 
 # Of the WASI 0.2 that wasmtime has. An import of another patch version is linked to the highest there is, which is this
 # one, and so ours; tests/runtime/test_wasi.py imports them all.
 PATCH = 12
 NO_SLEEP = "a function cannot sleep by WASI's clock: wait with aerofn:function/clock, as the SDK's timers do"
-# wasmtime's C API does not compare types: a component may have imported another signature
-WRONG_TYPE = b"a WASI function was imported with another type than it has"
-
-_STARTED = time.monotonic_ns()
-
-
-@ffi.host_function
-def _now(_env: int, _context: int, _type: int, _arguments: int, _n: int, results: int, m: int) -> int:
-    if m != 1:
-        return int(ffi.error_new(WRONG_TYPE))
-    ffi.put_u64(results, time.monotonic_ns() - _STARTED)
-    return 0
-
-
-@ffi.host_function
-def _resolution(_env: int, _context: int, _type: int, _arguments: int, _n: int, results: int, m: int) -> int:
-    if m != 1:
-        return int(ffi.error_new(WRONG_TYPE))
-    ffi.put_u64(results, 1)
-    return 0
-
-
-@ffi.host_function
-def _no_sleep(_env: int, _context: int, _type: int, _arguments: int, _n: int, _results: int, _m: int) -> int:
-    return int(ffi.error_new(NO_SLEEP.encode()))
-
-
-@ffi.host_function
-def _no_socket(_env: int, _context: int, _type: int, _arguments: int, _n: int, results: int, m: int) -> int:
-    if m != 1:
-        return int(ffi.error_new(WRONG_TYPE))
-    ffi.put_enum_error(results, b"access-denied")
-    return 0
-
-
-REPLACED: dict[str, dict[bytes, Any]] = {
-    "wasi:clocks/monotonic-clock": {
-        b"now": _now,
-        b"resolution": _resolution,
-        b"subscribe-instant": _no_sleep,
-        b"subscribe-duration": _no_sleep,
-    },
-    "wasi:sockets/tcp-create-socket": {b"create-tcp-socket": _no_socket},
-    "wasi:sockets/udp-create-socket": {b"create-udp-socket": _no_socket},
+_NO_SLEEP = ctypes.create_string_buffer(NO_SLEEP.encode())  # what the C side says, for as long as linkers live
+REPLACED = {
+    "wasi:clocks/monotonic-clock": (b"now", b"resolution", b"subscribe-instant", b"subscribe-duration"),
+    "wasi:sockets/tcp-create-socket": (b"create-tcp-socket",),
+    "wasi:sockets/udp-create-socket": (b"create-udp-socket",),
 }
 
 
@@ -72,11 +31,6 @@ def check(error: int | None) -> None:
     """Raise what a linker function returned."""
     if error:
         raise WasmtimeError(ffi.take_error(error))
-
-
-def define(instance: int, name: bytes, function: Any) -> None:
-    """Add a host function that answers at once to a linker's instance."""
-    check(ffi.linker_add_func(instance, name, len(name), ctypes.cast(function, ctypes.c_void_p), None, None))
 
 
 def add_instance(root: int, name: bytes) -> int:
@@ -92,7 +46,8 @@ def replace_parts(linker: Linker) -> None:
     root = ffi.linker_root(ffi.address_of(linker.ptr()))
     for interface, functions in REPLACED.items():
         instance = add_instance(root, f"{interface}@0.2.{PATCH}".encode())
-        for name, function in functions.items():
-            define(instance, name, function)
+        for name in functions:
+            ours, said = sandbox.wasi_function(name), ctypes.addressof(_NO_SLEEP)
+            check(ffi.linker_add_func(instance, name, len(name), ours, said, None))
         ffi.linker_instance_delete(instance)
     ffi.linker_instance_delete(root)

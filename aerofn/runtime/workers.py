@@ -1,109 +1,138 @@
-"""A few threads for guests that need more than their first slice: each takes one slice at a time, in fair turns."""
+"""Threads for guests that would hold up the loop: each advances one at a time, without Python, in fair turns."""
 
 import asyncio
-import threading
-from collections.abc import Callable, Hashable
+import os
+from collections.abc import Hashable
 
+from aerofn.errors import HostError
+from aerofn.runtime import sandbox
+from aerofn.runtime.fiber import Fiber
 from aerofn.runtime.line import Line
+
+LATER_S = 0.05  # the threads do not tell of what they released: nobody waits for that
+_MANY = 4096  # bytes of a pipe, of which each says no more than "look"
 
 
 class Slice:
-    """One piece of work for a thread, and who waits for it on the loop."""
+    """A fiber that is to be advanced once, and who waits for that on the loop."""
 
-    __slots__ = ("error", "finished", "result", "started", "waiter", "withdrawn", "work")
+    __slots__ = ("fiber", "given", "said", "waiter")
 
-    def __init__(self, work: Callable[[], object]) -> None:
-        self.work = work
+    def __init__(self, fiber: Fiber) -> None:
+        self.fiber = fiber
+        self.given = False  # to the threads: it cannot be taken back
+        self.said: int | None = None  # what advancing it said
         self.waiter: asyncio.Future[None] | None = None
-        self.started = False
-        self.finished = False
-        self.withdrawn = False
-        self.result: object = None
-        self.error: BaseException | None = None
 
-    def finish(self) -> None:
-        """On the loop: the thread has let go."""
-        self.finished = True
+    def finish(self, said: int) -> None:
+        """No thread is at it any more."""
+        self.said = said
         if self.waiter is not None and not self.waiter.done():
             self.waiter.set_result(None)
 
 
 class Workers:
-    """`count` threads. Owners (functions) get slices in turn, whatever number of guests each of them has waiting."""
+    """`count` threads. Owners (functions) get slices in turn, whatever number of guests each of them has waiting.
+
+    All of this is for the loop's thread. The threads have a short line of their own, in C, so that none is idle until
+    the loop has time for it.
+    """
 
     def __init__(self, count: int, loop: asyncio.AbstractEventLoop) -> None:
-        self._line: Line[Slice | None] = Line()
         self._loop = loop
-        self._lock = threading.Lock()
-        self._threads = [
-            threading.Thread(target=self._run, name=f"aerofn-worker-{i}", daemon=True) for i in range(count)
-        ]
-        self.busy = 0
-        for thread in self._threads:
-            thread.start()
+        self._line: Line[Slice] = Line()
+        self._most = 2 * count
+        self._given: dict[int, Slice | Fiber] = {}  # by the run's address: what the threads have
+        self._count = count
+        self._slices = 0  # of what they have
+        self._later: asyncio.TimerHandle | None = None
+        self._look, wake = os.pipe()
+        os.set_blocking(self._look, False)
+        os.set_blocking(wake, False)
+        self._wake = wake
+        self._pool = sandbox.pool_new(count, wake)
+        if not self._pool:
+            raise HostError("The system gives AeroFn no threads.", hint="raise its limit of threads (ulimit -u)")
+        loop.add_reader(self._look, self._told)
 
-    def submit(self, work: Callable[[], object]) -> None:
-        """Run `work`, which is short and frees what others need, as soon as a thread is free; nobody waits for it."""
-        self._line.put_first(Slice(work))
+    @property
+    def busy(self) -> int:
+        """How many threads advance a guest, at the most."""
+        return min(self._slices, self._count)
 
-    async def run(self, owner: Hashable, work: Callable[[], bool]) -> bool:
-        """Run `work` on a thread in a turn of `owner`, and give its result.
+    async def advance(self, owner: Hashable, fiber: Fiber) -> int:
+        """`fiber.advance` on a thread, in a turn of `owner`.
 
-        Cancelling waits until no thread runs `work` any more (a slice at most), or takes it out of the queue.
+        Cancelling waits until no thread is at it any more (two slices at most), or takes it out of the line.
         """
-        piece = Slice(work)
+        piece = Slice(fiber)
         self._line.put(owner, piece)
+        self._feed()
         try:
-            await self._wait(piece)
+            return await self._said(piece)
         except asyncio.CancelledError:
-            await self._withdraw(piece)
+            await self._withdraw(owner, piece)
             raise
-        if piece.error is not None:
-            raise piece.error
-        return piece.result is True
 
-    async def _wait(self, piece: Slice) -> None:
-        while not piece.finished:
+    async def _said(self, piece: Slice) -> int:
+        while piece.said is None:
             piece.waiter = self._loop.create_future()
             await piece.waiter
+        return piece.said
 
-    async def _withdraw(self, piece: Slice) -> None:
-        with self._lock:
-            piece.withdrawn = not piece.started
-        while not (piece.withdrawn or piece.finished):
+    def release(self, fiber: Fiber) -> None:
+        """`fiber.release` on a thread, before all that waits; nobody waits for it."""
+        self._give(fiber, fiber)
+        if self._later is None:
+            self._later = self._loop.call_later(LATER_S, self._look_later)
+
+    def _look_later(self) -> None:
+        self._later = None
+        self.take_back()
+
+    async def _withdraw(self, owner: Hashable, piece: Slice) -> None:
+        if not piece.given:
+            self._line.remove(owner, piece)
+            return
+        while piece.said is None:
             try:
-                await self._wait(piece)
+                await self._said(piece)
             except asyncio.CancelledError:
                 continue  # the caller is told of the first one; a second cannot hurry the thread
 
-    def _take(self, piece: Slice) -> bool:
-        with self._lock:
-            if not piece.withdrawn:
-                piece.started = True
-                self.busy += 1
-            return piece.started
+    def _feed(self) -> None:
+        while self._slices < self._most and (piece := self._line.take()) is not None:
+            piece.given = True
+            self._slices += 1
+            self._give(piece.fiber, piece)
 
-    def _run(self) -> None:
-        while (piece := self._line.take()) is not None:
-            if not self._take(piece):
+    def _give(self, fiber: Fiber, what: Slice | Fiber) -> None:
+        self._given[fiber.address] = what
+        sandbox.pool_put(self._pool, fiber.address, what is fiber)
+
+    def _told(self) -> None:
+        """The threads have done something."""
+        os.read(self._look, _MANY)
+        self.take_back()
+        self._feed()
+
+    def take_back(self) -> None:
+        """Look at what the threads have done."""
+        while address := sandbox.pool_done(self._pool):
+            done = self._given.pop(address)
+            if isinstance(done, Fiber):
+                done.released()
                 continue
-            try:
-                piece.result = piece.work()
-            except BaseException as error:
-                piece.error = error
-            with self._lock:
-                self.busy -= 1
-            self._report(piece)
-
-    def _report(self, piece: Slice) -> None:
-        try:
-            self._loop.call_soon_threadsafe(piece.finish)
-        except RuntimeError:  # the loop is closed: nobody waits
-            piece.finished = True
+            self._slices -= 1
+            done.finish(done.fiber.seen().state)
 
     def close(self) -> None:
-        """Stop the threads when they have freed what there is to free; nobody may wait for them any more."""
-        for _ in self._threads:
-            self._line.put(None, None)
-        for thread in self._threads:
-            thread.join()
+        """Stop the threads when they have done all they have; nobody may wait for them any more. On the loop's thread."""
+        self._loop.remove_reader(self._look)
+        if self._later is not None:
+            self._later.cancel()
+        sandbox.pool_close(self._pool)
+        self.take_back()
+        sandbox.pool_free(self._pool)
+        os.close(self._look)
+        os.close(self._wake)

@@ -28,7 +28,7 @@ class TestHost:
         self._session = session
         self._env = env
         self._answers = fetches
-        self._started = time.perf_counter()
+        self._started = time.clock_gettime(time.CLOCK_MONOTONIC)
         self.logs: list[LogLine] = []
         self.queries: list[tuple[str, Any]] = []
         self.fetches: list[dict[str, Any]] = []
@@ -61,9 +61,9 @@ class TestHost:
         """Wait indeed."""
         await asyncio.sleep(seconds)
 
-    def log(self, level: str, message: str) -> None:
+    def log(self, level: str, message: str, at: float) -> None:
         """Keep a line."""
-        self.logs.append(LogLine(level, message, round((time.perf_counter() - self._started) * 1000, 3)))
+        self.logs.append(LogLine(level, message, round((at - self._started) * 1000, 3)))
 
     def env(self, key: str) -> str | None:
         """A key's value, as the test has it."""

@@ -44,7 +44,7 @@ class FakeHost:
         self.waited_s += seconds
         await asyncio.sleep(seconds)
 
-    def log(self, level: str, message: str) -> None:
+    def log(self, level: str, message: str, at: float) -> None:
         self.logs.append((level, message))
 
     def env(self, key: str) -> str | None:

@@ -41,7 +41,7 @@ class FakeHost:
     async def wait(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
-    def log(self, level: str, message: str) -> None:
+    def log(self, level: str, message: str, at: float) -> None:
         self.logs.append((level, message))
 
     def env(self, key: str) -> str | None:

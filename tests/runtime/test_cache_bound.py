@@ -63,7 +63,7 @@ async def test_what_was_not_used_for_longest_goes_and_runs_on_where_it_is_loaded
     # Loaded for the crowd's tier only now: the file has gone, and is open.
     for component in held:
         for tier in (first._tiers.warm, first._tiers.cold):
-            assert component.code(tier).at
+            assert component.code(tier).plan
         run = await first.run(component, b"{}", FakeHost(), Limits())
         assert run.outcome is Outcome.SUCCESS
     assert await small.prepare(GUESTS[0])  # kept nowhere, and runs

@@ -195,7 +195,7 @@ async def test_a_host_that_raises_is_a_host_error_and_logged(
         def env(self, key: str) -> str | None:
             raise RuntimeError("no secrets today")
 
-        def log(self, level: str, message: str) -> None:
+        def log(self, level: str, message: str, at: float) -> None:
             raise RuntimeError("disk full")
 
     for deed in ("query", "env", "log"):

@@ -89,7 +89,7 @@ def test_nothing_is_left_of_any_value(value, before, data):
 def test_a_journal_looks_back_over_the_lines_before():
     journal = Journal(100, Redactor({"K": "0123456789abcdef"}))
     for part in ("a 0123", "4567", "--", "89ab", "cdef", "later"):
-        journal.add("info", part)
+        journal.add("info", part, 0.0)
     kept = "".join(line.message for line in journal.lines)
     assert not any(digits in kept for digits in ("0123", "4567", "89ab", "cdef"))
     assert journal.lines[-1].message == "later"
@@ -97,7 +97,7 @@ def test_a_journal_looks_back_over_the_lines_before():
 
 def test_a_value_is_not_cut_through_by_the_longest_line():
     journal = Journal(100, Redactor({"K": "0123456789abcdef"}))
-    journal.add("info", "x" * (16_384 - 8) + "0123456789abcdef")
+    journal.add("info", "x" * (16_384 - 8) + "0123456789abcdef", 0.0)
     assert "0123" not in journal.lines[0].message
     assert len(journal.lines[0].message) <= 16_384
 
@@ -105,7 +105,7 @@ def test_a_value_is_not_cut_through_by_the_longest_line():
 def test_a_journal_keeps_its_cap():
     journal = Journal(2)
     for n in range(5):
-        journal.add("odd", f"line {n}")
+        journal.add("odd", f"line {n}", 0.0)
     assert [line.message for line in journal.lines] == [
         "line 0",
         "line 1",

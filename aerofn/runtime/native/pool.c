@@ -1,0 +1,170 @@
+/* Threads that advance runs without Python's GIL. Runs are put in by the loop's thread, in the order it decided on, and
+ * taken out by it; a file descriptor tells it when there are some. */
+
+#define _POSIX_C_SOURCE 200809L
+#include "sandbox.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+struct line {
+    struct run *first, *last;
+};
+
+struct pool {
+    pthread_mutex_t lock;
+    pthread_cond_t there;
+    struct line waiting, done;
+    int wake;  /* a pipe's end, written to when there is something in `done` that somebody waits for */
+    bool told; /* and `done` has not been empty since */
+    bool closing;
+    unsigned count;
+    pthread_t threads[];
+};
+
+static void append(struct line *line, struct run *run)
+{
+    run->next = NULL;
+    if (line->last)
+        line->last->next = run;
+    else
+        line->first = run;
+    line->last = run;
+}
+
+static struct run *shift(struct line *line)
+{
+    struct run *run = line->first;
+    if (run && !(line->first = run->next))
+        line->last = NULL;
+    return run;
+}
+
+static void work(struct run *run)
+{
+    if (run->released)
+        aerofn_release(run);
+    else
+        aerofn_advance(run);
+}
+
+/* Wake the loop, unless it knows. Nobody waits for a release: those are found with what comes after them. */
+static void tell(struct pool *pool, const struct run *run)
+{
+    if (run->released || pool->told)
+        return;
+    pool->told = true;
+    if (write(pool->wake, "", 1) < 0) {
+        /* the pipe is full: there is enough to read in it */
+    }
+}
+
+/* On a machine with nothing to spare the loop goes first: it alone gives these threads more to do. */
+static void yield_to_loop(void)
+{
+#ifdef __linux__ /* where niceness is a thread's own */
+    setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + 5);
+#endif
+}
+
+static void *serve(void *given)
+{
+    struct pool *pool = given;
+    yield_to_loop();
+    pthread_mutex_lock(&pool->lock);
+    for (;;) {
+        struct run *run = shift(&pool->waiting);
+        if (run) {
+            pthread_mutex_unlock(&pool->lock);
+            work(run);
+            pthread_mutex_lock(&pool->lock);
+            append(&pool->done, run);
+            tell(pool, run);
+        } else if (pool->closing) {
+            break;
+        } else {
+            pthread_cond_wait(&pool->there, &pool->lock);
+        }
+    }
+    pthread_mutex_unlock(&pool->lock);
+    return NULL;
+}
+
+/* Signals are the main thread's, but for those that a trap in a guest raises. */
+static void block_signals(sigset_t *before)
+{
+    static const int of_traps[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT};
+    sigset_t blocked;
+    sigfillset(&blocked);
+    for (size_t i = 0; i < sizeof of_traps / sizeof *of_traps; i++)
+        sigdelset(&blocked, of_traps[i]);
+    pthread_sigmask(SIG_SETMASK, &blocked, before);
+}
+
+/* End the threads when all that was put in is done; what they leave in `done` can still be taken. */
+static void join(struct pool *pool)
+{
+    pthread_mutex_lock(&pool->lock);
+    pool->closing = true;
+    pthread_cond_broadcast(&pool->there);
+    pthread_mutex_unlock(&pool->lock);
+    for (unsigned i = 0; i < pool->count; i++)
+        pthread_join(pool->threads[i], NULL);
+    pool->count = 0;
+}
+
+/* `count` threads, or as many of them as there can be; NULL if there can be none. `wake`: a pipe's end, not blocking. */
+struct pool *aerofn_pool_new(unsigned count, int wake)
+{
+    struct pool *pool = calloc(1, sizeof *pool + count * sizeof *pool->threads);
+    sigset_t before;
+    if (!pool)
+        return NULL;
+    pool->wake = wake;
+    pthread_mutex_init(&pool->lock, NULL);
+    pthread_cond_init(&pool->there, NULL);
+    block_signals(&before);
+    while (pool->count < count && !pthread_create(&pool->threads[pool->count], NULL, serve, pool))
+        pool->count++;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (pool->count || !count)
+        return pool;
+    free(pool);
+    return NULL;
+}
+
+/* Have a run advanced, or released; `aerofn_pool_done` gives it back. */
+void aerofn_pool_put(struct pool *pool, struct run *run, bool release)
+{
+    run->released = release;
+    pthread_mutex_lock(&pool->lock);
+    append(&pool->waiting, run);
+    pthread_cond_signal(&pool->there);
+    pthread_mutex_unlock(&pool->lock);
+}
+
+/* A run that is done; NULL if there is none. */
+struct run *aerofn_pool_done(struct pool *pool)
+{
+    pthread_mutex_lock(&pool->lock);
+    struct run *run = shift(&pool->done);
+    if (!run)
+        pool->told = false;
+    pthread_mutex_unlock(&pool->lock);
+    return run;
+}
+
+void aerofn_pool_close(struct pool *pool)
+{
+    join(pool);
+}
+
+void aerofn_pool_free(struct pool *pool)
+{
+    pthread_cond_destroy(&pool->there);
+    pthread_mutex_destroy(&pool->lock);
+    free(pool);
+}

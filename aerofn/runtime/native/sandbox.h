@@ -1,0 +1,86 @@
+/* One run of a guest, and what it asks of its host. A run belongs to whoever drives it: one thread at a time calls the
+ * functions below, and while it is in a pool (`aerofn_pool_put`), nobody but the pool does. */
+
+#ifndef AEROFN_SANDBOX_H
+#define AEROFN_SANDBOX_H
+
+#include "wasmtime.h"
+
+enum { MAX_TEXTS = 2 };
+
+struct text {
+    char *data;
+    size_t size;
+};
+
+/* What all runs of a component in one engine have in common. Its pointers belong to who made it. */
+struct plan {
+    void *engine;
+    const void *linker;
+    const void *component;
+    const export_index *handle;
+    const export_index *pages; /* of the function that tells the memory's size; NULL if there is none */
+    int64_t max_elements, max_instances, max_tables, max_memories;
+    bool wasi; /* each store needs a WASI context, with nothing in it */
+};
+
+/* What a run is and was: read by Python while nobody advances the run. `sandbox.py` knows this layout. */
+struct seen {
+    uint64_t state;      /* what `aerofn_advance` said last */
+    uint64_t cpu_ns;     /* the processor's time in the guest so far, instantiation included */
+    uint64_t poll_ns;    /* that of the last poll */
+    uint64_t host_calls; /* so far */
+    uint64_t pages;      /* of memory, 64 KiB each, at the end; 0 if it is not known */
+    error *failure;      /* wasmtime's account of a trap: whoever reads it deletes it and clears this */
+    struct text result;  /* what the guest returned: wasmtime's, there until the release */
+    uint64_t ok;         /* 1: that is the function's result, 0: its error */
+    struct text texts[MAX_TEXTS]; /* the arguments of the call that was taken last */
+    uint64_t number;              /* likewise: nanoseconds to wait, or when a line was logged (CLOCK_MONOTONIC, ns) */
+};
+
+enum phase { INSTANTIATING, CALLING, MEASURING };
+
+struct call;
+
+struct run {
+    struct seen seen;
+    const struct plan *plan;
+    void *store;
+    context *context;
+    future *future;
+    enum phase phase;
+    bool has_event;
+    struct text event; /* the caller's: it outlives the run */
+    struct instance instance;
+    struct function function;
+    error *failed;
+    struct value argument, result, pages;
+    /* calls that nobody has taken yet, the oldest first, and the one that was taken and is not answered */
+    struct call *first, *last, *taken;
+    unsigned questions, lines; /* of them and it: how many wait for an answer, and how many are log lines */
+    size_t held;               /* bytes of their arguments */
+    /* in a pool */
+    struct run *next;
+    bool released;
+};
+
+/* What `aerofn_advance` says: neither OVER nor READY is a guest that waits, or gives way. */
+enum {
+    OVER = 1,
+    READY = 2, /* instantiated, and without an event yet */
+    ASKS = 4,  /* there are calls to take */
+};
+
+/* What a guest can ask; `aerofn_take` returns these. */
+enum { NOTHING, DB_QUERY, HTTP_FETCH, WAIT, LOG, ENV };
+
+#pragma GCC visibility push(hidden)
+extern uint64_t began_ns; /* when the library was bound */
+uint64_t clock_ns(void);  /* CLOCK_MONOTONIC */
+void forget_calls(struct run *run);
+#pragma GCC visibility pop
+
+int aerofn_advance(struct run *run);
+void aerofn_release(struct run *run);
+
+#endif

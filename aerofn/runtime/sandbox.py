@@ -1,0 +1,117 @@
+"""What Python calls of the C library: the steps of a run, what its guest asks, the pool of threads.
+
+A run is a block of memory (`Block`), reused for later runs once it is released. Whoever calls one of these functions
+for a run is alone with it: no thread of the pool has it meanwhile.
+
+Two kinds of function, as in `ffi`: `_quick` keeps the GIL, `_slow` releases it.
+"""
+
+import ctypes
+import struct
+from ctypes import c_bool, c_char_p, c_int, c_int64, c_size_t, c_uint, c_void_p
+from typing import Any, NamedTuple
+
+from aerofn.runtime import ffi
+from aerofn.runtime.library import library, quick_library
+
+# What `advance` says, and what `take` gives: `sandbox.h` has the same.
+OVER, READY, ASKS = 1, 2, 4
+NOTHING, DB_QUERY, HTTP_FETCH, WAIT, LOG, ENV = range(6)
+
+_quick_library, _slow_library = quick_library(), library()
+
+
+def _declared(function: Any, result: Any, arguments: tuple[Any, ...]) -> Any:
+    function.restype, function.argtypes = result, arguments
+    return function
+
+
+def _quick(name: str, result: Any, *arguments: Any) -> Any:
+    return _declared(_quick_library[f"aerofn_{name}"], result, arguments)
+
+
+def _slow(name: str, result: Any, *arguments: Any) -> Any:
+    return _declared(_slow_library[f"aerofn_{name}"], result, arguments)
+
+
+_missing = _quick("bind", c_char_p, c_void_p)(ffi.WASMTIME_LIBRARY)
+if _missing is not None:
+    raise ImportError(f"wasmtime has no {_missing.decode()}")
+
+plan_new = _quick(
+    "plan_new", c_void_p,
+    c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_int64, c_int64, c_int64, c_int64, c_bool,
+)  # fmt: skip
+plan_delete = _quick("plan_delete", None, c_void_p)
+
+start = _quick("start", None, c_void_p, c_void_p, c_int64)
+begin = _quick("begin", None, c_void_p, c_char_p, c_size_t)
+advance = _slow("advance", c_int, c_void_p)
+release = _slow("release", None, c_void_p)
+take = _quick("take", c_int, c_void_p)
+answer = _quick("answer", None, c_void_p, c_bool, c_char_p, c_size_t)
+
+pool_new = _quick("pool_new", c_void_p, c_uint, c_int)
+pool_put = _quick("pool_put", None, c_void_p, c_void_p, c_bool)
+pool_done = _quick("pool_done", c_void_p, c_void_p)
+pool_close = _slow("pool_close", None, c_void_p)
+pool_free = _quick("pool_free", None, c_void_p)
+
+asked = int(_quick("asked", c_void_p)())  # the callback of all functions of `aerofn:function`
+host_function = _quick("host_function", c_void_p, c_int)
+wasi_function = _quick("wasi_function", c_void_p, c_char_p)
+
+_SEEN = struct.Struct("@9Q")
+_FAILURE = struct.Struct("@Q")
+_FAILURE_AT = 5 * 8
+_CALL = struct.Struct("@5Q")  # the addresses and sizes of the two texts of the call that was taken, and its number
+
+
+class Seen(NamedTuple):
+    """`struct seen` of sandbox.h, up to the arguments of a call."""
+
+    state: int
+    cpu_ns: int
+    poll_ns: int
+    host_calls: int
+    pages: int
+    failure: int
+    text: int
+    size: int
+    ok: int
+
+
+class Block:
+    """The memory of one run at a time."""
+
+    __slots__ = ("address", "memory")
+
+    def __init__(self) -> None:
+        self.memory = bytearray(_SIZE)
+        self.address = ctypes.addressof((ctypes.c_char * _SIZE).from_buffer(self.memory))
+
+    def seen(self) -> Seen:
+        """What the run was so far."""
+        return Seen(*_SEEN.unpack_from(self.memory))
+
+    def failure(self) -> str | None:
+        """Wasmtime's account of a trap, if there was one; given once."""
+        (error,) = _FAILURE.unpack_from(self.memory, _FAILURE_AT)
+        if not error:
+            return None
+        _FAILURE.pack_into(self.memory, _FAILURE_AT, 0)
+        return ffi.take_error(error)
+
+    def texts(self, count: int) -> list[str]:
+        """The first so many arguments of the call that was taken; wasmtime has checked that they are UTF-8."""
+        call = _CALL.unpack_from(self.memory, _SEEN.size)
+        return [
+            ctypes.string_at(call[2 * i], call[2 * i + 1]).decode("utf-8", "replace") for i in range(count)
+        ]
+
+    def number(self) -> int:
+        """The number of the call that was taken."""
+        return int(_CALL.unpack_from(self.memory, _SEEN.size)[4])
+
+
+_SIZE = _quick("run_size", c_size_t)()
