@@ -55,12 +55,12 @@ lock: .venv/.dev ## The image's dependencies, pinned with hashes for every platf
 
 clean: ## Stop embedded servers; delete them, the .venv and all caches
 	@test ! -x $(PY) || for d in .aerofn/*/; do test ! -d "$$d" || $(PY) -m aerofn.db.embedded "$$d"; done
-	@rm -rf .aerofn .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist aerofn/runtime/libaerofn.*
+	@rm -rf .aerofn .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist aerofn/runtime/native/libaerofn.*
 	@find . -name __pycache__ -prune -exec rm -rf {} +
 
 # Installed again when pyproject.toml changes, and only then; a change of the C builds the library alone.
-NATIVE := $(wildcard aerofn/runtime/*.[ch]) tools/build_library.py \
-	$(if $(wildcard aerofn/runtime/libaerofn.so aerofn/runtime/libaerofn.dylib),,no-library)
+NATIVE := $(wildcard aerofn/runtime/native/*.[ch]) tools/build_library.py \
+	$(if $(wildcard aerofn/runtime/native/libaerofn.so aerofn/runtime/native/libaerofn.dylib),,no-library)
 pip_install = echo "installing $(2) into .venv" && .venv/bin/pip install --quiet --disable-pip-version-check --editable $(1)
 build_library = echo "building AeroFn's library" && $(PY) tools/build_library.py
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDER = ROOT / "aerofn" / "runtime"
+FOLDER = ROOT / "aerofn" / "runtime" / "native"
 LIBRARY = FOLDER / ("libaerofn.dylib" if sys.platform == "darwin" else "libaerofn.so")
 # The processor's baseline: Zig's own choice is all that this machine can do, and a wheel may go to another.
 _ZIG = [sys.executable, "-m", "ziglang", "cc", "-mcpu=baseline"]

@@ -28,8 +28,6 @@ releases it, for calls that run a guest, compile or unmap memory.
 
 import ctypes
 import importlib.metadata
-import struct
-from collections.abc import Callable
 from ctypes import (
     CFUNCTYPE,
     PYFUNCTYPE,

@@ -62,7 +62,7 @@ class Fiber:
     # --- what the guest asks ---
 
     async def answer(self) -> bool:
-        """Answer what the guest asked, in order, up to the first call that takes the host a while; false if it failed."""
+        """Answer what the guest asked, in order, up to the first call the loop waits for; false if the host failed."""
         try:
             while kind := sandbox.take(self.address):
                 if kind == sandbox.LOG:
@@ -85,7 +85,8 @@ class Fiber:
 
     def _log(self) -> None:
         block = self._block
-        self.host.log(*block.texts(2), block.number() / 1e9)
+        level, message = block.texts(2)
+        self.host.log(level, message, block.number() / 1e9)
 
     async def _answer(self, kind: int) -> bool:
         """Whether the loop did something else meanwhile."""

@@ -22,7 +22,7 @@ class Host(Protocol):
         ...
 
     def log(self, level: str, message: str, at: float) -> None:
-        """Keep one line that the function logged at `at` (seconds, CLOCK_MONOTONIC), some milliseconds ago at the most."""
+        """Keep one line that the function logged `at` (seconds, CLOCK_MONOTONIC) some milliseconds ago."""
         ...
 
     def env(self, key: str) -> str | None:

@@ -23,6 +23,7 @@ _INTERFACES = {
     b"aerofn:function/clock@1.0.0": {b"wait": sandbox.WAIT},
 }
 
+
 def linker_for(engine: Engine) -> Linker:
     """The linker of every guest: WASI 0.2, and AeroFn's functions.
 

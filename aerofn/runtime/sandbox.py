@@ -12,13 +12,13 @@ from ctypes import c_bool, c_char_p, c_int, c_int64, c_size_t, c_uint, c_void_p
 from typing import Any, NamedTuple
 
 from aerofn.runtime import ffi
-from aerofn.runtime.library import library, quick_library
+from aerofn.runtime.library import holding_library, library
 
 # What `advance` says, and what `take` gives: `sandbox.h` has the same.
 OVER, READY, ASKS = 1, 2, 4
 NOTHING, DB_QUERY, HTTP_FETCH, WAIT, LOG, ENV = range(6)
 
-_quick_library, _slow_library = quick_library(), library()
+_quick_library, _slow_library = holding_library(), library()
 
 
 def _declared(function: Any, result: Any, arguments: tuple[Any, ...]) -> Any:
@@ -34,9 +34,17 @@ def _slow(name: str, result: Any, *arguments: Any) -> Any:
     return _declared(_slow_library[f"aerofn_{name}"], result, arguments)
 
 
-_missing = _quick("bind", c_char_p, c_void_p)(ffi.WASMTIME_LIBRARY)
-if _missing is not None:
-    raise ImportError(f"wasmtime has no {_missing.decode()}")
+_bind = _quick("bind", c_char_p, c_void_p)
+
+
+def bind(wasmtime: int) -> None:
+    """Have the C side look up wasmtime's functions in its loaded library (a handle for dlsym)."""
+    missing: bytes | None = _bind(wasmtime)
+    if missing is not None:
+        raise ImportError(f"wasmtime has no {missing.decode()}")
+
+
+bind(ffi.WASMTIME_LIBRARY)
 
 plan_new = _quick(
     "plan_new", c_void_p,
@@ -64,7 +72,9 @@ wasi_function = _quick("wasi_function", c_void_p, c_char_p)
 _SEEN = struct.Struct("@9Q")
 _FAILURE = struct.Struct("@Q")
 _FAILURE_AT = 5 * 8
-_CALL = struct.Struct("@5Q")  # the addresses and sizes of the two texts of the call that was taken, and its number
+_CALL = struct.Struct(
+    "@5Q"
+)  # the addresses and sizes of the two texts of the call that was taken, and its number
 
 
 class Seen(NamedTuple):

@@ -19,7 +19,9 @@ from aerofn.runtime import ffi, sandbox
 # one, and so ours; tests/runtime/test_wasi.py imports them all.
 PATCH = 12
 NO_SLEEP = "a function cannot sleep by WASI's clock: wait with aerofn:function/clock, as the SDK's timers do"
-_NO_SLEEP = ctypes.create_string_buffer(NO_SLEEP.encode())  # what the C side says, for as long as linkers live
+_NO_SLEEP = ctypes.create_string_buffer(
+    NO_SLEEP.encode()
+)  # what the C side says, for as long as linkers live
 REPLACED = {
     "wasi:clocks/monotonic-clock": (b"now", b"resolution", b"subscribe-instant", b"subscribe-duration"),
     "wasi:sockets/tcp-create-socket": (b"create-tcp-socket",),

@@ -52,7 +52,9 @@ class Workers:
         self._wake = wake
         self._pool = sandbox.pool_new(count, wake)
         if not self._pool:
-            raise HostError("The system gives AeroFn no threads.", hint="raise its limit of threads (ulimit -u)")
+            raise HostError(
+                "The system gives AeroFn no threads.", hint="raise its limit of threads (ulimit -u)"
+            )
         loop.add_reader(self._look, self._told)
 
     @property
@@ -127,7 +129,7 @@ class Workers:
             done.finish(done.fiber.seen().state)
 
     def close(self) -> None:
-        """Stop the threads when they have done all they have; nobody may wait for them any more. On the loop's thread."""
+        """Stop the threads when they have done all they have; nobody may wait for them any more."""
         self._loop.remove_reader(self._look)
         if self._later is not None:
             self._later.cancel()

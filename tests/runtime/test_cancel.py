@@ -8,12 +8,11 @@ from sandbox_kit import FakeHost, Sandbox, do
 
 from aerofn.errors import HostError
 from aerofn.model import Limits, Outcome
-from aerofn.runtime import Component
-from aerofn.runtime import linker as linker_module
+from aerofn.runtime import Component, fiber
 
 
 def guests_inside() -> int:
-    return len(linker_module._guests)
+    return len(fiber.running)
 
 
 async def _gone() -> None:

@@ -4,9 +4,11 @@ import ctypes
 import gc
 import importlib.metadata
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
+import build_library
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -15,7 +17,7 @@ from wasmtime import _bindings
 from wasmtime import _ffi as wasmtime_ffi
 
 from aerofn.model import Outcome
-from aerofn.runtime import Component, ffi
+from aerofn.runtime import Component, ffi, sandbox
 from aerofn.runtime.runtime import refuse_python
 
 # wasmtime's bindings say that this returns an error; the C function returns nothing.
@@ -46,30 +48,87 @@ def test_every_function_is_declared_as_wasmtime_declares_it(name: str) -> None:
         assert shape(result) == shape(theirs.restype)
 
 
-def test_the_structures_have_wasmtimes_layout() -> None:
-    theirs = wasmtime_ffi.wasmtime_component_val_t
-    assert ctypes.sizeof(ffi.Value) == ctypes.sizeof(theirs) == ffi.VALUE_SIZE
-    assert ffi.Value.of.offset == theirs.of.offset
-    union = wasmtime_ffi.wasmtime_component_valunion
-    for field in ("string", "result", "option", "u32", "u64"):
-        assert getattr(union, field).offset == 0
-    result = wasmtime_ffi.wasmtime_component_valresult
-    ours = type(ffi.Value().of.result)
-    assert (ours.is_ok.offset, ours.payload.offset) == (result.is_ok.offset, result.val.offset)
-    vector = wasmtime_ffi.wasm_byte_vec_t
-    assert (ffi.Bytes.size.offset, ffi.Bytes.data.offset) == (vector.size.offset, vector.data.offset)
+NATIVE = ROOT / "aerofn" / "runtime" / "native"
+USED = re.compile(r"use\(([\w *]+?), *(\w+),\s*\(([^;]*?)\)\)(?=\s*(?:use|\Z))", re.DOTALL)
+NUMBERS = {
+    "int64_t": ctypes.c_int64,
+    "uint64_t": ctypes.c_uint64,
+    "size_t": ctypes.c_size_t,
+    "bool": ctypes.c_bool,
+}
+
+
+def c_shape(text: str) -> object:
+    """As `shape`, of a declaration in C."""
+    if text == "void":
+        return "nothing"
+    return "pointer" if "*" in text else shape(NUMBERS[text.split(maxsplit=1)[0]])
+
+
+def functions_of_c() -> dict[str, tuple[str, list[str]]]:
+    """Result and arguments of every function in `wasmtime.h`, by name."""
+    text = (NATIVE / "wasmtime.h").read_text().replace("\\\n", "\n")
+    listed = text[
+        text.index("#define WASMTIME(use)") + len("#define WASMTIME(use)") : text.index("struct wasmtime {")
+    ]
+    found = {name: (result.strip(), arguments) for result, name, arguments in USED.findall(listed.strip())}
+    assert len(found) == listed.count("use(") > 10
+    return {
+        name: (result, [] if arguments == "void" else re.split(r",\s*(?![^()]*\))", arguments))
+        for name, (result, arguments) in found.items()
+    }
+
+
+@pytest.mark.parametrize("name", functions_of_c())
+def test_every_function_that_c_calls_is_declared_there_as_wasmtime_declares_it(name: str) -> None:
+    result, arguments = functions_of_c()[name]
+    theirs = getattr(_bindings, f"_{name}")
+    assert [c_shape(argument) for argument in arguments] == [shape(kind) for kind in theirs.argtypes]
+    if name not in KNOWN_WRONG:
+        assert c_shape(result) == shape(theirs.restype)
+
+
+def test_the_structures_in_c_have_wasmtimes_layout(tmp_path: Path) -> None:
+    """The C compiler that builds the library says where each field is."""
+    val, union = wasmtime_ffi.wasmtime_component_val_t, wasmtime_ffi.wasmtime_component_valunion
+    result, vector = wasmtime_ffi.wasmtime_component_valresult, wasmtime_ffi.wasm_byte_vec_t
     continuation = wasmtime_ffi.wasmtime_async_continuation_t
-    for field in ("callback", "env", "finalizer"):
-        assert getattr(ffi.Continuation, field).offset == getattr(continuation, field).offset
+    assert {getattr(union, field).offset for field in ("string", "result", "option", "u32", "u64")} == {0}
+    wanted = {
+        "sizeof(struct value)": ctypes.sizeof(val),
+        "offsetof(struct value, of)": val.of.offset,
+        "offsetof(struct value, of.result.payload)": val.of.offset + result.val.offset,
+        "sizeof(struct bytes)": ctypes.sizeof(vector),
+        "offsetof(struct bytes, data)": vector.data.offset,
+        "sizeof(struct continuation)": ctypes.sizeof(continuation),
+        "offsetof(struct continuation, env)": continuation.env.offset,
+        "offsetof(struct continuation, finalizer)": continuation.finalizer.offset,
+        "sizeof(struct instance)": ctypes.sizeof(wasmtime_ffi.wasmtime_component_instance_t),
+        "sizeof(struct function)": ctypes.sizeof(wasmtime_ffi.wasmtime_component_func_t),
+        "offsetof(struct seen, texts)": sandbox._SEEN.size,
+        "offsetof(struct seen, failure)": sandbox._FAILURE_AT,
+        "sizeof(struct seen)": sandbox._SEEN.size + sandbox._CALL.size,
+        **{
+            f"KIND_{kind}": getattr(wasmtime_ffi, f"WASMTIME_COMPONENT_{kind}").value
+            for kind in ("U32", "U64", "STRING", "ENUM", "OPTION", "RESULT")
+        },
+        **{
+            name: getattr(sandbox, name)
+            for name in ("OVER", "READY", "ASKS", "NOTHING", "DB_QUERY", "HTTP_FETCH", "WAIT", "LOG", "ENV")
+        },
+    }
+    source = tmp_path / "layout.c"
+    claims = [f'_Static_assert({what} == {number}, "{what}");' for what, number in wanted.items()]
+    source.write_text("\n".join(['#include "sandbox.h"', *claims]))
+    command = [*(build_library.compiler() or []), "-std=c11", "-fsyntax-only", f"-I{NATIVE}", str(source)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
-def test_callbacks_take_what_wasmtime_gives() -> None:
-    for ours, theirs in (
-        (ffi.HOST_FUNCTION, wasmtime_ffi.wasmtime_component_func_callback_t),
-        (ffi.ASYNC_HOST_FUNCTION, wasmtime_ffi.wasmtime_component_func_async_callback_t),
-    ):
-        assert [shape(kind) for kind in ours._argtypes_] == [shape(kind) for kind in theirs._argtypes_]
-        assert shape(ours._restype_) == shape(theirs._restype_)
+def test_a_library_without_a_function_of_wasmtimes_is_named() -> None:
+    with pytest.raises(ImportError, match="wasmtime has no wasmtime_store_new"):
+        sandbox.bind(ctypes.CDLL(None)._handle)
+    sandbox.bind(ffi.WASMTIME_LIBRARY)
 
 
 def test_no_other_module_uses_private_bindings() -> None:

@@ -1,72 +1,114 @@
-"""Worker threads: functions take turns, whatever one of them floods; what frees memory goes first."""
+"""Worker threads: functions take turns, whatever one of them floods; who gives up has no turn."""
 
 import asyncio
-import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
+import pytest
+import wat
 from sandbox_kit import FakeHost, Sandbox, do
 
 from aerofn.model import Limits, Outcome
-from aerofn.runtime import Component
+from aerofn.runtime import Component, Runtime, ffi
+from aerofn.runtime.fiber import Fiber, running
+from aerofn.runtime.sandbox import OVER
 from aerofn.runtime.workers import Workers
 
 FLOOD = 40
+HELD = 2  # runs that one thread has in hand: the one it is at, and the next
 
 
 class Held:
-    """One worker, held until `release`, and the order of what it runs after that."""
+    """One worker, kept busy by a guest that spins until `let_go`, and the order of what ends after it."""
 
-    def __init__(self) -> None:
+    def __init__(self, runtime: Runtime, spinner: Component, other: Component) -> None:
         self.workers = Workers(1, asyncio.get_running_loop())
-        self.order: list[str] = []
-        self._started, self._go = asyncio.Event(), threading.Event()
-        self._loop = asyncio.get_running_loop()
-        self._first = asyncio.create_task(self.workers.run("holder", self._hold))
+        self.ended: list[str] = []
+        self._runtime, self._other = runtime, other
+        self._spinners = [self.fiber(spinner, b"s") for _ in range(HELD)]
+        self._spinning = [
+            asyncio.create_task(self.workers.advance("spinner", fiber)) for fiber in self._spinners
+        ]
 
-    async def __aenter__(self) -> "Held":
-        await self._started.wait()
-        return self
+    def fiber(self, component: Component | None = None, event: bytes = b"{}") -> Fiber:
+        component = component or self._other
+        assert component.tier.take()
+        fiber = Fiber(component, component.tier, Limits())
+        fiber.begin(event, FakeHost())
+        return fiber
 
-    async def __aexit__(self, *_: object) -> None:
-        self.release()
-        await self._first
-        await asyncio.to_thread(self.workers.close)
+    def start(self, owner: str) -> "asyncio.Task[None]":
+        """A run of `owner`'s, which is over after one slice."""
+        return asyncio.create_task(self._one(owner))
 
-    def release(self) -> None:
-        self._go.set()
+    async def _one(self, owner: str) -> None:
+        fiber = self.fiber()
+        try:
+            assert await self.workers.advance(owner, fiber) == OVER
+            self.ended.append(owner)
+        finally:
+            fiber.release()
 
-    def piece(self, name: str) -> Callable[[], bool]:
-        return lambda: self.order.append(name) is None
+    async def let_go(self) -> None:
+        """End the spinners' slices: no ticker of the runtime does it."""
+        while not all(task.done() for task in self._spinning):
+            for tier in (self._runtime._tiers.warm, self._runtime._tiers.cold):
+                ffi.increment_epoch(tier.engine_at)
+            await asyncio.sleep(0.001)
 
-    def _hold(self) -> bool:
-        self._loop.call_soon_threadsafe(self._started.set)
-        return self._go.wait(60)
-
-
-async def test_owners_take_turns_and_what_frees_goes_first() -> None:
-    async with Held() as held:
-        names = [f"flood {number}" for number in range(4)] + ["other 0", "other 1", "third 0"]
-        waiting = [asyncio.create_task(held.workers.run(name.split()[0], held.piece(name))) for name in names]
-        await asyncio.sleep(0)
-        held.workers.submit(held.piece("release"))
-        held.release()
-        assert all(await asyncio.gather(*waiting))
-        assert held.order == [
-            "release", "flood 0", "other 0", "third 0", "flood 1", "other 1", "flood 2", "flood 3",
-        ]  # fmt: skip
+    def close(self) -> None:
+        for fiber in self._spinners:
+            self.workers.release(fiber)
+        self.workers.close()
 
 
-async def test_who_gives_up_has_no_turn() -> None:
-    async with Held() as held:
-        gone = [asyncio.create_task(held.workers.run("flood", held.piece("gone"))) for _ in range(FLOOD)]
-        last = asyncio.create_task(held.workers.run("flood", held.piece("last")))
-        await asyncio.sleep(0)
-        for task in gone:
-            task.cancel()
-        await asyncio.wait(gone)
-        held.release()
-        assert await last
-        assert held.order == ["last"]
+@pytest.fixture
+async def held(make_runtime: Callable[..., object], c_wasm: bytes) -> AsyncIterator[Held]:
+    own = Sandbox(await make_runtime())  # type: ignore[misc]
+    held = Held(own.runtime, await own.load(c_wasm), await own.load(wat.component()))
+    await asyncio.sleep(0)
+    yield held
+    await held.let_go()
+    held.close()
+    assert not running
+
+
+async def test_owners_take_turns(held: Held) -> None:
+    waiting = [held.start(owner) for owner in ("flood", "flood", "flood", "other", "other", "third")]
+    await asyncio.sleep(0)
+    await held.let_go()
+    await asyncio.gather(*waiting)
+    assert held.ended == ["flood", "other", "third", "flood", "other", "flood"]
+
+
+async def test_who_gives_up_has_no_turn(held: Held) -> None:
+    gone = [held.start("flood") for _ in range(FLOOD)]
+    last = held.start("flood")
+    await asyncio.sleep(0)
+    for task in gone:
+        task.cancel()
+    await asyncio.wait(gone)
+    await held.let_go()
+    await last
+    assert held.ended == ["flood"]
+
+
+async def test_what_is_released_goes_before_all_that_waits(
+    held: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    freed, released = held.fiber(), Fiber.released
+    watched = {freed: "release"}
+
+    def note(fiber: Fiber) -> None:
+        released(fiber)
+        held.ended.extend(name for one, name in watched.items() if one is fiber)
+
+    monkeypatch.setattr(Fiber, "released", note)
+    waiting = [held.start("flood") for _ in range(3)]
+    await asyncio.sleep(0)
+    held.workers.release(freed)
+    await held.let_go()
+    await asyncio.gather(*waiting)
+    assert held.ended == ["release", "flood", "flood", "flood"]
 
 
 async def test_a_flood_of_long_guests_leaves_another_function_its_turns(

@@ -20,7 +20,7 @@ from aerofn.build.toolchain import toolchain_root
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARY = build_library.LIBRARY.name
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-LOAD = "from aerofn.runtime import native; print(native.__file__, native.library().sandbox_source().decode())"
+LOAD = "from aerofn.runtime import library; print(library.__file__, library.library().sandbox_source().decode())"
 
 
 def python(code, *arguments, cwd, **environment):
@@ -67,7 +67,7 @@ def site(place, wheel):
 
 
 def test_the_sdist_has_the_source_and_its_build_and_no_library(unpacked):
-    assert (unpacked / "aerofn" / "runtime" / "sandbox.c").is_file()
+    assert (unpacked / "aerofn" / "runtime" / "native" / "run.c").is_file()
     assert (unpacked / "tools" / "build_library.py").is_file()
     assert list(unpacked.rglob("libaerofn.*")) == []
 
@@ -78,7 +78,7 @@ def test_the_wheel_is_for_every_python_of_this_platform(wheel):
         names = archive.namelist()
         about = archive.read(next(name for name in names if name.endswith("/WHEEL"))).decode()
     assert "Root-Is-Purelib: false" in about
-    assert {f"aerofn/runtime/{LIBRARY}", "aerofn/runtime/sandbox.c"} <= set(names)
+    assert {f"aerofn/runtime/native/{LIBRARY}", "aerofn/runtime/native/run.c"} <= set(names)
     assert len(names) == len(set(names))
 
 
@@ -86,19 +86,19 @@ def test_an_installation_loads_its_own_library(site):
     done = python(LOAD, cwd=site)
     assert done.returncode == 0, done.stderr
     module, source = done.stdout.split()
-    assert module == str(site / "aerofn" / "runtime" / "native.py")
+    assert module == str(site / "aerofn" / "runtime" / "library.py")
     assert source == python(LOAD, cwd=ROOT).stdout.split()[1]
 
 
 def test_a_library_that_is_stale_or_missing_is_refused_with_what_to_do(site, tmp_path):
-    runtime = tmp_path / "aerofn" / "runtime"
-    shutil.copytree(site / "aerofn", runtime.parent)
-    with (runtime / "sandbox.c").open("a") as source:
+    native = tmp_path / "aerofn" / "runtime" / "native"
+    shutil.copytree(site / "aerofn", tmp_path / "aerofn")
+    with (native / "run.c").open("a") as source:
         source.write("/* pulled and not built */\n")
     code = f"from aerofn.cli import output\ntry: {LOAD}\nexcept Exception as error: output.print_error(error)"
     stale = python(code, cwd=tmp_path).stderr
     assert f"{LIBRARY} was built from another source" in stale
-    (runtime / LIBRARY).unlink()
+    (native / LIBRARY).unlink()
     missing = python(code, cwd=tmp_path).stderr
     assert "cannot be loaded" in missing
     assert all("hint: make install in a checkout" in text for text in (stale, missing))
@@ -141,7 +141,7 @@ def test_zig_builds_a_library_that_loads_and_leaves_a_loaded_one_alone(tmp_path,
 
 def test_a_compiler_that_fails_is_heard(tmp_path):
     compiler = tmp_path / "cc"
-    compiler.write_text("#!/bin/sh\necho 'sandbox.c:7: out of semicolons' >&2; exit 3\n")
+    compiler.write_text("#!/bin/sh\necho 'run.c:7: out of semicolons' >&2; exit 3\n")
     compiler.chmod(0o755)
     code = "import sys; from hatchling import build; build.build_wheel(sys.argv[1])"
     done = python(code, tmp_path, cwd=ROOT, CC=str(compiler))
@@ -152,8 +152,8 @@ def test_a_compiler_that_fails_is_heard(tmp_path):
 
 
 def test_make_builds_the_library_alone_when_only_the_c_has_changed(tmp_path):
-    parts = [".venv/bin/pip", "pyproject.toml", "aerofn/runtime/sandbox.c", "tools/build_library.py"]
-    parts += ["aerofn/runtime/libaerofn.so", ".venv/.dev"]
+    parts = [".venv/bin/pip", "pyproject.toml", "aerofn/runtime/native/run.c", "tools/build_library.py"]
+    parts += ["aerofn/runtime/native/libaerofn.so", ".venv/.dev"]
     for age, part in enumerate(reversed(parts)):  # the older, the earlier in the list
         path = tmp_path / part
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -168,9 +168,9 @@ def test_make_builds_the_library_alone_when_only_the_c_has_changed(tmp_path):
         return "build_library.py" in said, "pip install" in said
 
     assert made() == (False, False)
-    (tmp_path / "aerofn/runtime/libaerofn.so").unlink()
+    (tmp_path / "aerofn/runtime/native/libaerofn.so").unlink()
     assert made() == (True, False)
-    (tmp_path / "aerofn/runtime/libaerofn.so").touch()
+    (tmp_path / "aerofn/runtime/native/libaerofn.so").touch()
     assert made() == (False, False)
-    assert made("aerofn/runtime/sandbox.c") == (True, False)
+    assert made("aerofn/runtime/native/run.c") == (True, False)
     assert made("pyproject.toml") == (False, True)

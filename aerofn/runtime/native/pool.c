@@ -35,6 +35,14 @@ static void append(struct line *line, struct run *run)
     line->last = run;
 }
 
+static void prepend(struct line *line, struct run *run)
+{
+    run->next = line->first;
+    line->first = run;
+    if (!line->last)
+        line->last = run;
+}
+
 static struct run *shift(struct line *line)
 {
     struct run *run = line->first;
@@ -136,12 +144,15 @@ struct pool *aerofn_pool_new(unsigned count, int wake)
     return NULL;
 }
 
-/* Have a run advanced, or released; `aerofn_pool_done` gives it back. */
+/* Have a run advanced, or released before all others; `aerofn_pool_done` gives it back. */
 void aerofn_pool_put(struct pool *pool, struct run *run, bool release)
 {
     run->released = release;
     pthread_mutex_lock(&pool->lock);
-    append(&pool->waiting, run);
+    if (release)
+        prepend(&pool->waiting, run);
+    else
+        append(&pool->waiting, run);
     pthread_cond_signal(&pool->there);
     pthread_mutex_unlock(&pool->lock);
 }

@@ -1,4 +1,4 @@
-"""The shared library of `sandbox.c`, loaded; one that is not made of the C beside it is refused.
+"""The shared library of `native/`, loaded; one that is not made of the C beside it is refused.
 
 `tools/build_library.py` builds it when AeroFn is installed, and `make` again when the C changes.
 """
@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from aerofn.errors import InstallationError
 
-_FOLDER = Path(__file__).resolve().parent
+_FOLDER = Path(__file__).resolve().parent / "native"
 _LIBRARY = _FOLDER / ("libaerofn.dylib" if sys.platform == "darwin" else "libaerofn.so")
 _HINT = "make install in a checkout; else install AeroFn again with pip"
 _Kind = TypeVar("_Kind", bound=ctypes.CDLL)
