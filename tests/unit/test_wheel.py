@@ -20,7 +20,9 @@ from aerofn.build.toolchain import toolchain_root
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARY = build_library.LIBRARY.name
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-LOAD = "from aerofn.runtime import library; print(library.__file__, library.library().sandbox_source().decode())"
+LOAD = (
+    "from aerofn.runtime import library; print(library.__file__, library.library().sandbox_source().decode())"
+)
 
 
 def python(code, *arguments, cwd, **environment):
