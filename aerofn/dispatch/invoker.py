@@ -117,14 +117,14 @@ class Invoker:
         if self._last is not None:
             self._sandbox.make_ready(*self._last)
 
-    async def invoke(self, call: Call) -> Completed:
+    def invoke(self, call: Call) -> Awaitable[Completed]:
         """Run `call` to its end. What the function does wrong is in the result, never raised.
 
         Raises:
             AeroFnError: it could not be started at all (no component, role not exposed).
             asyncio.CancelledError: cancelled; the function was stopped and its effects undone.
         """
-        return await traced(self._tracing, call, self._invoke)
+        return traced(self._tracing, call, self._invoke)
 
     async def _invoke(self, call: Call, trace: Trace | None) -> Completed:
         started = time.perf_counter()

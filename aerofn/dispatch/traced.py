@@ -14,12 +14,16 @@ if TYPE_CHECKING:
 REPEATED = "repeated"
 
 
-async def traced(
+def traced(
     tracing: Tracing | None, call: "Call", invoke: "Callable[[Call, Trace | None], Awaitable[Completed]]"
+) -> "Awaitable[Completed]":
+    """`invoke`, in a span of its own if there is tracing."""
+    return invoke(call, None) if tracing is None else _in_span(tracing, call, invoke)
+
+
+async def _in_span(
+    tracing: Tracing, call: "Call", invoke: "Callable[[Call, Trace | None], Awaitable[Completed]]"
 ) -> "Completed":
-    """`invoke` in a span of its own, if there is tracing."""
-    if tracing is None:
-        return await invoke(call, None)
     trace, outcome = begun(tracing, call), Outcome.HOST_ERROR
     try:
         completed = await invoke(call, trace)

@@ -15,6 +15,8 @@ _RELAY_ERROR = (b"x-relay-error", b"true")
 # What the service itself says holds now: no cache on the way may say it again, a 404 least of all.
 _NO_STORE = (b"cache-control", b"no-store")
 _json = msgspec.json.Encoder()
+# The type of a message that has all of an answer: status, headers and body.
+WHOLE = "aerofn.whole"
 _WITHOUT_LENGTH = frozenset({204, 304})
 _WAIT_AND_RETRY = frozenset({429, 503})
 
@@ -30,12 +32,11 @@ class Answer:
         self.headers = headers
 
     async def send(self, send: Send) -> None:
-        """Send it as the one answer of a request."""
+        """Send it as the one answer of a request, to the envelope, as one message."""
         headers = self.headers
         if self.status not in _WITHOUT_LENGTH:
             headers = [*headers, (b"content-length", b"%d" % len(self.body))]
-        await send({"type": "http.response.start", "status": self.status, "headers": headers})
-        await send({"type": "http.response.body", "body": self.body})
+        await send({"type": WHOLE, "status": self.status, "headers": headers, "body": self.body})
 
 
 def json_answer(value: Any, status: int = 200) -> Answer:

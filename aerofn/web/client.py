@@ -7,9 +7,7 @@ from typing import Any
 from starlette.types import Receive, Scope
 
 from aerofn.errors import PayloadTooLarge
-
-# Most invocations end sooner, on a busy node too: they never pay for a task that watches their client.
-_WATCH_AFTER_S = 0.05
+from aerofn.web.exchange import Exchange
 
 
 class ClientGone(Exception):
@@ -88,36 +86,32 @@ async def read_body(receive: Receive, headers: dict[str, str], most: int) -> byt
 class Presence:
     """Cancels the block it is around when the client goes away, which then ends with ClientGone.
 
-    `receive` belongs to it for as long as the block runs: the body must have been read.
+    Args:
+        exchange: None where the server does not tell.
     """
 
-    __slots__ = ("_gone", "_receive", "_task", "_timer", "_watch")
+    __slots__ = ("_exchange", "_gone", "_task")
+    _task: asyncio.Task[Any] | None
 
-    def __init__(self, receive: Receive) -> None:
-        self._receive = receive
+    def __init__(self, exchange: Exchange | None) -> None:
+        self._exchange = exchange
         self._gone = False
-        self._watch: asyncio.Task[None] | None = None
 
     def __enter__(self) -> None:
-        self._task: asyncio.Task[Any] | None = asyncio.current_task()
-        self._timer = asyncio.get_running_loop().call_later(_WATCH_AFTER_S, self._start)
+        if self._exchange is not None:
+            self._task = asyncio.current_task()
+            self._exchange.watch(self._leave)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._timer.cancel()
-        if self._watch is not None:
-            self._watch.cancel()
+        if self._exchange is not None:
+            self._exchange.watch(None)
         # A cancellation of somebody else's (the node is shutting down) goes on as such.
         if self._gone and self._task is not None and self._task.uncancel() == 0:
             raise ClientGone from None
 
-    def _start(self) -> None:
-        self._watch = asyncio.get_running_loop().create_task(self._until_gone())
-
-    async def _until_gone(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
+    def _leave(self) -> None:
         self._gone = True
         if self._task is not None:
             self._task.cancel()

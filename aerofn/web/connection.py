@@ -5,6 +5,7 @@ connection with 400, so that a proxy in front and this service never disagree on
 """
 
 import http
+from collections.abc import Callable
 from typing import Any
 
 import httptools
@@ -13,7 +14,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from aerofn.web.crowd import Crowd
 from aerofn.web.envelope import EVERYWHERE
-from aerofn.web.together import Together
+from aerofn.web.exchange import EXTENSION, Exchange
 
 _HEAD_BYTES = 64 * 1024
 _MOST_HEADERS = 256
@@ -44,6 +45,7 @@ class Connection(HttpToolsProtocol):
     _unread = 0
     _unread_since = 0.0
     _counted: str | None = None
+    _left: Callable[[], None] | None = None
 
     def connection_made(self, transport: Any) -> None:  # noqa: D102
         super().connection_made(transport)
@@ -58,12 +60,13 @@ class Connection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: D102
         super().connection_lost(exc)
+        if self._left is not None:
+            self._left()
         if self._counted is not None:
             self.crowd.leave(self._counted)
             self._counted = None
 
     def data_received(self, data: bytes) -> None:  # noqa: D102
-        self._unset_keepalive_if_required()
         if len(data) > _HEAD_BYTES:
             self._large = True
         try:
@@ -90,8 +93,7 @@ class Connection(HttpToolsProtocol):
         self._body_since, self._body_bytes = self.loop.time(), 0
         self._deadline = self._body_since + self.patience_s
         super().on_headers_complete()
-        if self.scope["method"] != "HEAD":
-            self.cycle.transport = Together(self.transport, self.loop)  # type: ignore[assignment]
+        self.scope["extensions"] = {EXTENSION: Exchange(self, self.cycle)}  # type: ignore[dict-item]
 
     def on_body(self, body: bytes) -> None:  # noqa: D102
         self._body_bytes += len(body)
@@ -101,6 +103,32 @@ class Connection(HttpToolsProtocol):
     def on_message_complete(self) -> None:  # noqa: D102
         self._deadline = _FOREVER
         super().on_message_complete()
+        if self.cycle.response_complete:
+            self._rest()
+
+    def on_response_complete(self) -> None:
+        """As uvicorn's, but without a timer for each request: `check` closes a connection that stays silent."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        elif not self.cycle.more_body:
+            self._rest()
+
+    def _rest(self) -> None:
+        """Nothing is under way: the next request may begin, within some time."""
+        self._in_head, self._head_bytes = True, 0
+        self._deadline = self.loop.time() + self.timeout_keep_alive
+
+    def watch(self, left: Callable[[], None] | None) -> None:
+        """Have `left` called when the client goes away; see `Exchange`. One request is answered at a time."""
+        self._left = left
+        if left is not None:
+            self.flow.resume_reading()  # whose leaving is not read is not seen
+            if self.transport.is_closing():
+                left()
 
     def check(self, now: float) -> None:
         """Cut the client off if it is too slow; `now` is the event loop's clock."""

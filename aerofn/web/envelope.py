@@ -13,8 +13,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from aerofn.errors import AeroFnError
 from aerofn.model import random_id
 from aerofn.web import cors
-from aerofn.web.answer import Answer, error_answer, json_answer
+from aerofn.web.answer import WHOLE, Answer, Headers, error_answer, json_answer
 from aerofn.web.client import ClientGone
+from aerofn.web.exchange import exchange_of
 
 log = structlog.get_logger(__name__)
 INVOCATION_ID = b"x-aerofn-invocation-id"
@@ -40,7 +41,7 @@ class Envelope:
             await self._app(scope, receive, send)
             return
         scope[_SCOPE_KEY] = random_id()
-        sealing = _Sealing(send, scope[_SCOPE_KEY])
+        sealing = _Sealing(scope, send)
         try:
             if scope["method"] == "OPTIONS":
                 await _preflight(scope).send(sealing)
@@ -56,26 +57,36 @@ class Envelope:
 
 
 class _Sealing:
-    """Puts onto an answer the headers that every answer has."""
+    """Puts onto an answer the headers that every answer has, and sends it on: a whole one to the exchange."""
 
-    __slots__ = ("_id", "_send", "started")
+    __slots__ = ("_exchange", "_id", "_send", "started")
 
-    def __init__(self, send: Send, invocation: str) -> None:
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self._exchange = exchange_of(scope)
         self._send = send
-        self._id = invocation.encode()
+        self._id = invocation_id(scope).encode()
         self.started = False
 
     async def __call__(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            self.started = True
-            ours: Sequence[tuple[bytes, bytes]] = (*EVERYWHERE, (INVOCATION_ID, self._id))
-            names = {name for name, _ in message["headers"]}
-            # A function may answer CORS itself, as a Supabase function does; twice would break the browser. And a
-            # kept answer has the id of the invocation that it was.
-            if not _OURS.isdisjoint(names):
-                ours = [header for header in ours if header[0] not in names]
-            message["headers"] = [*message["headers"], *ours]
-        await self._send(message)
+        if message["type"] == "http.response.body":
+            await self._send(message)
+            return
+        self.started = True
+        headers = [*message["headers"], *self._ours(message["headers"])]
+        if message["type"] != WHOLE:
+            await self._send({**message, "headers": headers})
+        elif self._exchange is not None:
+            await self._exchange.answer(message["status"], headers, message["body"])
+        else:
+            await self._send({"type": "http.response.start", "status": message["status"], "headers": headers})
+            await self._send({"type": "http.response.body", "body": message["body"]})
+
+    def _ours(self, headers: Headers) -> Sequence[tuple[bytes, bytes]]:
+        ours = (*EVERYWHERE, (INVOCATION_ID, self._id))
+        names = {name for name, _ in headers}
+        # A function may answer CORS itself, as a Supabase function does; twice would break the browser. And a
+        # kept answer has the id of the invocation that it was.
+        return ours if _OURS.isdisjoint(names) else [header for header in ours if header[0] not in names]
 
 
 def _preflight(scope: Scope) -> Answer:

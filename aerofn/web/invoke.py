@@ -22,6 +22,7 @@ from aerofn.web.answer import Answer
 from aerofn.web.auth import Tokens
 from aerofn.web.client import Presence, address_of, headers_of, read_body
 from aerofn.web.envelope import invocation_id
+from aerofn.web.exchange import exchange_of
 from aerofn.web.kept import KeptAnswers, Later
 from aerofn.web.operation import ANYTHING, FUNCTION_NAME, Content, Operation
 from aerofn.web.outcome import error_of
@@ -82,12 +83,10 @@ class Invoke:
         if "idempotency-key" in headers or "prefer" in headers:
             wishes = wishes_of(headers)
             if wishes.key is not None or wishes.later:
-                found = await self._kept.invoke(
-                    wishes, version, caller, request, scope=scope, receive=receive
-                )
+                found = await self._kept.invoke(wishes, version, caller, request, scope)
                 await (found if isinstance(found, Answer) else self._answer(found, caller)).send(send)
                 return
-        with Presence(receive):
+        with Presence(exchange_of(scope)):
             completed = await self._requests.run(version, caller, request, invocation_id(scope))
         await self._answer(completed, caller).send(send)
 

@@ -5,7 +5,7 @@ from typing import Literal
 
 import msgspec
 from starlette.requests import Request
-from starlette.types import Receive, Scope
+from starlette.types import Scope
 
 from aerofn.db.results import Shown, Taken
 from aerofn.dispatch.invoker import Completed
@@ -17,6 +17,7 @@ from aerofn.web.answer import Answer, json_answer
 from aerofn.web.auth import Tokens
 from aerofn.web.client import Presence, address_of, headers_of
 from aerofn.web.envelope import INVOCATION_ID, invocation_id
+from aerofn.web.exchange import exchange_of
 from aerofn.web.operation import ANYTHING, operation
 from aerofn.web.outcome import error_of_event
 from aerofn.web.response import answer_to
@@ -45,14 +46,7 @@ class KeptAnswers:
         self._admin_role = admin_role
 
     async def invoke(
-        self,
-        wishes: Wishes,
-        version: Version,
-        caller: Caller,
-        request: HttpRequest,
-        *,
-        scope: Scope,
-        receive: Receive,
+        self, wishes: Wishes, version: Version, caller: Caller, request: HttpRequest, scope: Scope
     ) -> Answer | Completed:
         """The answer, or an invocation that was run for it now.
 
@@ -62,7 +56,7 @@ class KeptAnswers:
         if wishes.later or wishes.key is None:
             taken = await self._kept.later(wishes.key, version, caller, request)
             return _replayed(taken) if taken.state == "done" else _accepted(taken)
-        with Presence(receive):
+        with Presence(exchange_of(scope)):
             found = await self._kept.once(wishes.key, version, caller, request, invocation_id(scope))
         return _replayed(found) if isinstance(found, Taken) else found
 

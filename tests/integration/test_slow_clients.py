@@ -8,7 +8,6 @@ import httpx
 import psutil
 import pytest
 
-from aerofn.web.together import Together
 from tests.conftest import _lent
 
 from .http_kit import deploy, lasting, served
@@ -242,19 +241,3 @@ async def test_an_address_with_too_many_connections_is_told_so(database):
             async with asyncio.timeout(30):
                 while (await client.get("/healthz")).status_code != 200:
                     pass
-
-
-async def test_head_and_body_go_out_together(connect, monkeypatch):
-    kept = []
-    real = Together.write
-
-    def write(self, data):
-        real(self, data)
-        kept.append(self._head)
-
-    monkeypatch.setattr(Together, "write", write)
-    async with connect() as raw:
-        for _ in range(2):
-            raw.writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
-            assert (await raw.answer())[0] == 200
-    assert [head[:12] for head in kept] == [b"HTTP/1.1 200", b""] * 2

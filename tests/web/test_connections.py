@@ -1,15 +1,18 @@
 """Over a real server: a client that leaves, connections that are kept, bodies that never end."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 import pytest_asyncio
+import uvicorn
 from web_kit import Invocation, Line, Web, admin, ended, settings
 
 from aerofn.dispatch.invoker import Completed
-from aerofn.web.together import Together
+from aerofn.web.connection import connections
+from aerofn.web.crowd import Crowd
+from aerofn.web.exchange import EXTENSION, Exchange
 
 HELLO = "POST /functions/v1/hello"
 MIB = 1 << 20
@@ -72,7 +75,7 @@ async def test_a_client_that_leaves_with_a_large_body_sent_is_noticed() -> None:
 
 
 async def test_a_slow_invocation_is_answered_and_its_connection_kept() -> None:
-    """The watch for the client's leaving begins, and must not eat the next request."""
+    """The watch for the client's leaving ends with it, and must not eat the next request."""
     web, gate = Web(), Gate()
     web.requests.reply = gate
     async with web.server() as port, Line.open(port) as line:
@@ -81,21 +84,10 @@ async def test_a_slow_invocation_is_answered_and_its_connection_kept() -> None:
             gate.open.clear()
             await line.send(HELLO, "Content-Length: 1", body=b"1")
             await gate.entered.wait()
-            await watching()
             gate.open.set()
             status, headers, body = await line.answer()
             assert (status, body, len(web.requests.asked)) == (200, b'"through"', number + 1)
             assert "connection" not in headers
-
-
-def is_watched() -> bool:
-    return any("_until_gone" in repr(task.get_coro()) for task in asyncio.all_tasks())
-
-
-async def watching() -> None:
-    """Wait until an invocation has run for so long that its client is watched."""
-    while not is_watched():
-        await asyncio.sleep(0)
 
 
 async def test_pipelined_requests_are_answered_in_order() -> None:
@@ -192,30 +184,32 @@ async def test_a_status_without_body_keeps_the_connection(status: int) -> None:
 
 
 class Direct:
-    """One request given to the application without a server between."""
+    """One request given to the application without a server between: its exchange is the test."""
 
     def __init__(self, web: Web) -> None:
-        self.left = asyncio.Event()
-        self.sent: list[Any] = []
-        self._body = True
+        self.sent: list[int] = []
+        self.left: Callable[[], None] | None = None
         scope = {
             "type": "http",
             "method": "POST",
             "path": "/functions/v1/hello",
             "query_string": b"",
             "headers": [],
+            "extensions": {EXTENSION: self},
         }
         self.task = asyncio.create_task(web.application()(scope, self._receive, self._send))
 
+    def watch(self, left: Callable[[], None] | None) -> None:
+        self.left = left
+
+    async def answer(self, status: int, _headers: Any, _body: bytes) -> None:
+        self.sent.append(status)
+
     async def _receive(self) -> dict[str, Any]:
-        if self._body:
-            self._body = False
-            return {"type": "http.request", "body": b"", "more_body": False}
-        await self.left.wait()
-        return {"type": "http.disconnect"}
+        return {"type": "http.request", "body": b"", "more_body": False}
 
     async def _send(self, message: Any) -> None:
-        self.sent.append(message)
+        raise AssertionError(message)
 
 
 async def test_a_client_that_left_is_neither_answered_nor_an_error() -> None:
@@ -223,7 +217,8 @@ async def test_a_client_that_left_is_neither_answered_nor_an_error() -> None:
     web.requests.reply = gate
     request = Direct(web)
     await gate.entered.wait()
-    request.left.set()
+    assert request.left is not None
+    request.left()
     await request.task  # it ends, as one that was answered
     assert gate.cancelled
     assert request.sent == []
@@ -234,23 +229,17 @@ async def test_the_watch_ends_with_its_invocation() -> None:
     web.requests.reply = gate
     request = Direct(web)
     await gate.entered.wait()
-    await watching()
     gate.open.set()
     await request.task
-    await asyncio.sleep(0)
-    assert not is_watched()
-    assert request.sent[0]["status"] == 200
+    assert (request.left, request.sent) == (None, [200])
 
 
-@pytest.mark.parametrize("watched", [False, True])
-async def test_a_shutdown_ends_a_waiting_request_as_such(watched: bool) -> None:
+async def test_a_shutdown_ends_a_waiting_request_as_such() -> None:
     """Not as a client that left: that would swallow the cancellation."""
     web, gate = Web(), Gate()
     web.requests.reply = gate
     request = Direct(web)
     await gate.entered.wait()
-    if watched:
-        await watching()
     request.task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await request.task
@@ -258,14 +247,22 @@ async def test_a_shutdown_ends_a_waiting_request_as_such(watched: bool) -> None:
     assert request.sent == []
 
 
-class _Transport:
-    def __init__(self) -> None:
+class Wire(asyncio.Transport):
+    """A connection's other end, without a socket between."""
+
+    def __init__(self, web: Web) -> None:
+        super().__init__()
         self.written: list[bytes] = []
         self.closed = False
+        kind = connections(most=10, patience_s=20.0, crowd=Crowd(10))
+        config = uvicorn.Config(web.application(), log_config=None, access_log=False, timeout_keep_alive=75)
+        config.load()
+        self.connection = kind(config, uvicorn.Server(config).server_state, {})  # type: ignore[arg-type]
+        self.connection.connection_made(self)
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: Any) -> None:
         assert not self.closed
-        self.written.append(data)
+        self.written.append(bytes(data))
 
     def is_closing(self) -> bool:
         return self.closed
@@ -273,23 +270,58 @@ class _Transport:
     def close(self) -> None:
         self.closed = True
 
+    def get_write_buffer_size(self) -> int:
+        return 0
 
-async def test_a_head_waits_no_longer_than_the_loops_turn() -> None:
-    transport = _Transport()
-    together = Together(transport, asyncio.get_running_loop())
-    together.write(b"head")
-    assert transport.written == []
-    await asyncio.sleep(0)
-    assert transport.written == [b"head"]
-    together.write(b"part")
-    together.write(b"end")
-    assert transport.written == [b"head", b"part", b"end"]
+    async def ask(self, head: str, body: bytes = b"") -> list[bytes]:
+        """Send a request; what the answer was written in."""
+        self.written.clear()
+        self.connection.data_received(f"{head} HTTP/1.1\r\nHost: x\r\n".encode() + body)
+        async with asyncio.timeout(10):
+            while not self.connection.cycle.response_complete:
+                await asyncio.sleep(0)
+        return self.written
 
 
-async def test_a_head_goes_out_before_its_connection_is_closed() -> None:
-    transport = _Transport()
-    together = Together(transport, asyncio.get_running_loop())
-    together.write(b"head")
-    together.close()
-    await asyncio.sleep(0)
-    assert (transport.written, together.is_closing()) == ([b"head"], True)
+async def test_head_and_body_are_written_at_once() -> None:
+    web = Web()
+    wire = Wire(web)
+    for _ in range(2):
+        (answer,) = await wire.ask("GET /healthz", b"\r\n")
+        assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert answer.endswith(b'\r\n\r\n{"status":"ok"}')
+    web.requests.reply = ended(b'"' + b"x" * MIB + b'"')
+    head, body = await wire.ask(HELLO, b"\r\n")  # one so large is not copied
+    assert (head[-4:], len(body), wire.closed) == (b"\r\n\r\n", MIB + 2, False)
+
+
+async def test_a_client_that_asks_for_it_is_closed_after_its_answer() -> None:
+    wire = Wire(Web())
+    (answer,) = await wire.ask("GET /healthz", b"Connection: close\r\n\r\n")
+    assert b"\r\nconnection: close\r\n" in answer
+    assert wire.closed
+
+
+async def test_a_connection_that_stays_silent_after_an_answer_is_closed() -> None:
+    """Also one that is answered before its request is whole."""
+    now = asyncio.get_running_loop().time
+    for start, rest in [("GET /healthz", b""), ("POST /healthz", b"xx")]:
+        wire = Wire(Web())
+        await wire.ask(start, b"Content-Length: %d\r\n\r\n" % len(rest))
+        if rest:
+            wire.connection.data_received(rest)
+        wire.connection.check(now() + 60)
+        assert not wire.closed
+        wire.connection.check(now() + 80)
+        assert (wire.closed, len(wire.written)) == (True, 1)  # and nothing said
+
+
+async def test_a_header_cannot_split_an_answer() -> None:
+    wire = Wire(Web())
+    await wire.ask("GET /healthz", b"\r\n")
+    exchange = Exchange(wire.connection, wire.connection.cycle)
+    wire.written.clear()
+    for value in (b"a\r\nset-cookie: b", b"a\n", b"\ra"):
+        with pytest.raises(ValueError, match="line break"):
+            await exchange.answer(200, [(b"location", value)], b"")
+    assert wire.written == []

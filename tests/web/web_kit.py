@@ -27,6 +27,8 @@ from aerofn.errors import AeroFnError, NotFound
 from aerofn.model import Caller, GuestError, Outcome, Record, Run, Usage
 from aerofn.settings import Settings, from_env
 from aerofn.web.application import Ports, create
+from aerofn.web.connection import connections
+from aerofn.web.crowd import Crowd
 from aerofn.web.probes import Readiness
 
 SECRET = "a secret of the tests, longer than 32 characters"
@@ -221,7 +223,10 @@ class Web:
     async def server(self) -> AsyncIterator[int]:
         """The application in a real server, on a free port."""
         app = self.application()
-        config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=5)
+        ours = connections(most=100, patience_s=20.0, crowd=Crowd(100))
+        config = uvicorn.Config(
+            app, log_config=None, access_log=False, timeout_graceful_shutdown=5, http=ours
+        )
         server = uvicorn.Server(config)
         with socket.socket() as listening:
             listening.bind(("127.0.0.1", 0))
