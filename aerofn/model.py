@@ -38,6 +38,7 @@ class Status(StrEnum):
 
 _IDS = 64  # drawn at once: asking the system takes longer than all the rest
 _drawn: list[str] = []
+_VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 os.register_at_fork(after_in_child=_drawn.clear)
 
 
@@ -49,8 +50,7 @@ def random_id() -> str:
         fresh = os.urandom(16 * _IDS).hex()
         _drawn.extend(fresh[at : at + 32] for at in range(0, len(fresh), 32))
         drawn = _drawn.pop()
-    variant = "89ab"[int(drawn[16], 16) & 3]
-    return f"{drawn[:8]}-{drawn[8:12]}-4{drawn[13:16]}-{variant}{drawn[17:20]}-{drawn[20:]}"
+    return f"{drawn[:8]}-{drawn[8:12]}-4{drawn[13:16]}-{_VARIANT[drawn[16]]}{drawn[17:20]}-{drawn[20:]}"
 
 
 class Limits(msgspec.Struct, frozen=True):

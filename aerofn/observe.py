@@ -29,7 +29,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from aerofn import __version__
-from aerofn.histograms import Histograms
+from aerofn.histograms import Counts, Histograms
 from aerofn.model import Record
 from aerofn.unseen import named
 
@@ -163,9 +163,10 @@ class Metrics:
         self.registry.register(_Dropped(self._dropped))
         version = self._metric(Gauge, "build_info", "Which AeroFn runs; always 1.", ["version"])
         version.labels(__version__).set(1)
-        self._invocations = self._metric(
-            Counter, "invocations_total", "Invocations that have ended.", ["function", "trigger", "status"]
+        self._invocations = Counts(
+            "aerofn_invocations", "Invocations that have ended.", ["function", "trigger", "status"]
         )
+        self.registry.register(self._invocations)
         self._durations = self._histograms("invocation_duration_seconds", "Time it took.", DURATION_BUCKETS)
         self._memory = self._histograms("invocation_memory_bytes", "Peak of its memory.", MEMORY_BUCKETS)
         self._delays = self._histograms("event_queue_delay_seconds", "From due to started.", DELAY_BUCKETS)
@@ -192,15 +193,14 @@ class Metrics:
 
     def invocation(self, record: Record) -> None:
         """Count an invocation that has ended."""
-        key = (record.function, record.trigger, record.status.value)
+        key = (record.function, record.trigger, record.status)
         count = self._kept.get(key)
         if count is None:
             count = self._kept[key] = self._counting(*key)
         count(record.duration_ms, record.memory_peak_mb)
 
     def _counting(self, function: str, trigger: str, status: str) -> Callable[[float, float | None], None]:
-        self._seen.add(function)
-        one_more = self._invocations.labels(function, trigger, status).inc
+        one_more = self._invocations.of(function, trigger, status)
         duration, memory = self._durations.of(function), self._memory.of(function)
 
         def count(duration_ms: float, memory_peak_mb: float | None) -> None:
@@ -215,7 +215,6 @@ class Metrics:
         """An event was started `seconds` after it was due."""
         observe = self._observing.get(function)
         if observe is None:
-            self._seen.add(function)
             observe = self._observing[function] = self._delays.of(function)
         observe(max(0.0, seconds))
 
@@ -250,10 +249,9 @@ class Metrics:
         self._kept = {key: count for key, count in self._kept.items() if key[0] in functions}
         self._observing = {key: observe for key, observe in self._observing.items() if key in functions}
         for gone in self._seen - functions:
-            for metric in (self._invocations, self._fetches):
-                metric.remove_by_labels({"function": gone})
-        for histograms in (self._durations, self._memory, self._delays):
-            histograms.keep(functions)
+            self._fetches.remove_by_labels({"function": gone})
+        for series in (self._invocations, self._durations, self._memory, self._delays):
+            series.keep(functions)
         self._seen &= functions
 
     def exposition(self) -> tuple[bytes, str]:

@@ -56,8 +56,8 @@ def columns_of(parent: Parent | None) -> tuple[str | None, str | None]:
 
 def trace_of(parents: Sequence[Parent]) -> str | None:
     """The trace that all of them belong to; None if there is none, or more than one."""
-    traces = {parent.trace_id for parent in parents}
-    return traces.pop() if len(traces) == 1 else None
+    traces = {parent.trace_id for parent in parents} if parents else None
+    return traces.pop() if traces and len(traces) == 1 else None
 
 
 def _fitting(state: str) -> str | None:

@@ -5,7 +5,7 @@ first. Where only so many may wait, the longest owner's youngest gives way to an
 """
 
 import asyncio
-from collections import Counter, deque
+from collections import deque
 
 
 class Full(Exception):
@@ -25,11 +25,20 @@ class Places:
         self._size = size
         self._share = min(share, size)
         self._most_waiting = waiting
-        self._taken: Counter[str] = Counter()
+        self._taken: dict[str, int] = {}
         self._queues: dict[str, deque[asyncio.Future[None]]] = {}
         self._turns: deque[str] = deque()  # owners that have somebody waiting and are below their share
         self.taken = 0
         self.waiting = 0
+
+    def take(self, owner: str) -> bool:
+        """Take a place as `enter` does, if there is one at once."""
+        taken = self._taken.get(owner, 0)
+        if taken >= self._share or self.taken >= self._size or self._turns:
+            return False
+        self.taken += 1
+        self._taken[owner] = taken + 1
+        return True
 
     async def enter(self, owner: str, wait_s: float | None = None) -> None:
         """Take a place, to be given back by `leave`.
@@ -38,8 +47,7 @@ class Places:
             TimeoutError: none became free in time.
             Full: too many wait already.
         """
-        if self.taken < self._size and self._taken[owner] < self._share and not self._turns:
-            self._take(owner)
+        if self.take(owner):
             return
         place = self._queue(owner)
         try:
@@ -54,17 +62,13 @@ class Places:
     def leave(self, owner: str) -> None:
         """Give a place back: to the next who waits and may have it, if there is one."""
         self.taken -= 1
-        if self._taken[owner] == self._share and owner in self._queues:
+        taken = self._taken.pop(owner)
+        if taken == self._share and owner in self._queues:
             self._turns.append(owner)
-        self._taken[owner] -= 1
-        if not self._taken[owner]:
-            del self._taken[owner]
+        if taken > 1:
+            self._taken[owner] = taken - 1
         while self._turns and self.taken < self._size:
             self._call(self._turns.popleft())
-
-    def _take(self, owner: str) -> None:
-        self.taken += 1
-        self._taken[owner] += 1
 
     def _queue(self, owner: str) -> "asyncio.Future[None]":
         if self._most_waiting is not None and self.waiting >= self._most_waiting:
@@ -72,7 +76,7 @@ class Places:
         place = asyncio.get_running_loop().create_future()
         if owner not in self._queues:
             self._queues[owner] = deque()
-            if self._taken[owner] < self._share:
+            if self._taken.get(owner, 0) < self._share:
                 self._turns.append(owner)
         self._queues[owner].append(place)
         self.waiting += 1
@@ -93,9 +97,10 @@ class Places:
         place = self._queues[owner][0]
         self._forget(owner, place)
         if not place.cancelled():  # else its task is about to find out
-            self._take(owner)
+            self.taken += 1
+            self._taken[owner] = self._taken.get(owner, 0) + 1
             place.set_result(None)
-        if owner in self._queues and self._taken[owner] < self._share:
+        if owner in self._queues and self._taken.get(owner, 0) < self._share:
             self._turns.append(owner)
 
     def _forget(self, owner: str, place: "asyncio.Future[None]") -> None:

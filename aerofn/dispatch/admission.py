@@ -27,6 +27,8 @@ class Admission:
         Raises:
             Busy: the queue is full.
         """
+        if self._places.take(function):
+            return
         try:
             await self._places.enter(function)
         except Full:

@@ -114,13 +114,16 @@ class Connection(HttpToolsProtocol):
         self.flow.resume_reading()
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
-        elif not self.cycle.more_body:
+        elif not (self._in_head or self.cycle.more_body):
             self._rest()
 
     def _rest(self) -> None:
         """Nothing is under way: the next request may begin, within some time."""
-        self._in_head, self._head_bytes = True, 0
         self._deadline = self.loop.time() + self.timeout_keep_alive
+
+    def _begun(self) -> bool:
+        """Whether the client has sent a part of a request that is not answered."""
+        return self._head_bytes > 0 if self._in_head else not self.cycle.response_complete
 
     def watch(self, left: Callable[[], None] | None) -> None:
         """Have `left` called when the client goes away; see `Exchange`. One request is answered at a time."""
@@ -135,8 +138,8 @@ class Connection(HttpToolsProtocol):
         if self.flow.read_paused:
             self._deadline = max(self._deadline, now + self.patience_s)  # it is we who do not read
         elif now > self._deadline:
-            if self._in_head and not self._head_bytes:
-                self.transport.close()  # it never began
+            if not self._begun():
+                self.transport.close()
             else:
                 self._refuse(408, "request_timeout", "the request was sent too slowly", "send it again")
         self._check_reading(now)
