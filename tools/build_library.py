@@ -78,7 +78,7 @@ def build(output: Path, *flags: str) -> None:
 def _source() -> list[str]:
     """The files to compile, and the definition that lets a loader see what they were."""
     texts = sorted(FOLDER.glob("*.[ch]"))
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in texts)).hexdigest()
+    digest = hashlib.sha256(b"".join(path.name.encode() + path.read_bytes() for path in texts)).hexdigest()
     return [f'-DSOURCE_DIGEST="{digest}"', *(str(path) for path in texts if path.suffix == ".c")]
 
 

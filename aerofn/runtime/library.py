@@ -52,4 +52,5 @@ def _checked(kind: type[_Kind]) -> _Kind:
 
 def _digest() -> str:
     """As tools/build_library.py has the compiler write it into the library."""
-    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(_FOLDER.glob("*.[ch]")))).hexdigest()
+    texts = sorted(_FOLDER.glob("*.[ch]"))
+    return hashlib.sha256(b"".join(path.name.encode() + path.read_bytes() for path in texts)).hexdigest()
