@@ -31,10 +31,8 @@ class Invocation:
     """One call of `Runtime.run`."""
 
     __slots__ = (
-        "_away", "_cancelling", "_component", "_computed_ns", "_deadline", "_ended", "_event", "_expired", "_fiber",
-        "_heavy", "_hot",
-        "_limits", "_long_ns", "_loop", "_output_limit", "_owner", "_pauses", "_runtime", "_task", "_ticker", "_timer",
-        "_turns", "_was_hot", "_workers",
+        "_cancelling", "_component", "_computed_ns", "_deadline", "_event", "_expired", "_fiber", "_heavy", "_hot",
+        "_limits", "_long_ns", "_owner", "_pauses", "_runtime", "_task", "_timer", "_was_hot",
     )  # fmt: skip
 
     def __init__(
@@ -49,12 +47,6 @@ class Invocation:
         owner: Hashable,
     ) -> None:
         self._runtime = runtime
-        self._loop = runtime.loop
-        self._turns = runtime.turns
-        self._ended = runtime.ended
-        self._ticker = runtime.ticker
-        self._workers = runtime.workers
-        self._output_limit = runtime.config.max_output_bytes
         self._component = component
         self._owner = owner
         self._limits = limits
@@ -62,14 +54,13 @@ class Invocation:
         self._heavy = component.tier.warm and runtime.spare_cores
         self._hot = self._was_hot = component.heat >= HOT or len(event) > LARGE_EVENT
         self._long_ns = runtime.config.slice_ms * 500_000  # half a slice of a processor's time
-        self._away = False
         self._computed_ns = 0
         self._pauses = 0
         self._task: asyncio.Task[object] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._expired = False
         self._cancelling = 0
-        self._deadline = self._loop.time() + limits.timeout_ms / 1000
+        self._deadline = runtime.loop.time() + limits.timeout_ms / 1000
         self._fiber = fiber
         fiber.begin(event, host)
 
@@ -91,11 +82,11 @@ class Invocation:
 
     async def _drive(self) -> None:
         fiber = self._fiber
-        its_turn = True  # it was made in one
+        first = True
         while True:
-            self._away = self._hot or (self._heavy and self._runtime.running > 1)
-            said = await (self._on_worker() if self._away else self._on_loop(its_turn))
-            its_turn = False
+            away = self._hot or (first and self._better_away())
+            said = await (self._on_worker() if away else self._on_loop(first))
+            first = False
             if said & OVER or self._expired:
                 return
             if said & ASKS:
@@ -106,17 +97,25 @@ class Invocation:
             else:
                 await self._after_slice()
 
-    async def _on_loop(self, its_turn: bool) -> int:
-        if not (its_turn or self._turns.free()):
+    def _better_away(self) -> bool:
+        """Whether what takes longest of a heavy guest's run, its start and release, would hold up others under way.
+
+        What is left after an answer is short: giving it to a thread and back would take as long.
+        """
+        runtime = self._runtime
+        return self._heavy and runtime.running > 1 and not runtime.workers.full
+
+    async def _on_loop(self, first: bool) -> int:
+        if not (first or self._runtime.turns.free()):  # it was made in a turn
             self._arm()
-            await self._turns.wait()
-        self._ticker.touch()
+            await self._runtime.turns.wait()
+        self._runtime.ticker.touch()
         return self._fiber.advance()
 
     async def _on_worker(self) -> int:
         self._arm()
-        self._ticker.touch()
-        return await self._workers.advance(self._owner, self._fiber)
+        self._runtime.ticker.touch()
+        return await self._runtime.workers.advance(self._owner, self._fiber)
 
     async def _after_slice(self) -> None:
         """The guest neither ended nor asked: its slice is used up, or it gave way by itself."""
@@ -145,7 +144,7 @@ class Invocation:
             self._task = task = asyncio.current_task()
             assert task is not None
             self._cancelling = task.cancelling()
-            self._timer = self._loop.call_at(self._deadline, self._expire)
+            self._timer = self._runtime.loop.call_at(self._deadline, self._expire)
 
     def _expire(self) -> None:
         self._expired = True
@@ -160,7 +159,8 @@ class Invocation:
 
     def _report(self, began: float) -> Run:
         seen = self._fiber.seen()
-        self._fiber.keep_lines()
+        if seen.state & ASKS:
+            self._fiber.keep_lines()
         output, ending = self._ending(seen)
         usage = Usage(
             wall_ms=(time.perf_counter() - began) * 1000,
@@ -180,7 +180,7 @@ class Invocation:
         return self._fiber.memory_peak(seen.pages)
 
     def _ending(self, seen: Seen) -> tuple[bytes | None, verdict.Verdict | None]:
-        fiber, limits = self._fiber, self._limits
+        fiber, limits, most = self._fiber, self._limits, self._runtime.config.max_output_bytes
         if fiber.fault_error is not None:
             if not isinstance(fiber.fault_error, SteppedAside):
                 _log.error("the host failed during a run", exc_info=fiber.fault_error)
@@ -189,8 +189,8 @@ class Invocation:
             return None, verdict.timeout(limits)
         if seen.failure:
             return None, verdict.of_failure(fiber.failure() or "", limits)
-        if seen.size > self._output_limit:
-            return None, verdict.too_large(seen.size, self._output_limit)
+        if seen.size > most:
+            return None, verdict.too_large(seen.size, most)
         text = ctypes.string_at(seen.text, seen.size)
         return (text, None) if seen.ok else (None, verdict.of_error(text))
 
@@ -198,10 +198,10 @@ class Invocation:
         seen = self._fiber.seen()
         if self._component.heat and seen.cpu_ns < self._long_ns:
             self._component.heat -= 1
-        if self._was_hot or self._away:
+        if self._was_hot or self._better_away():
             # it may have touched much memory, and giving that back takes a while
-            self._workers.release(self._fiber)
+            self._runtime.workers.release(self._fiber)
         elif seen.state & OVER:
-            self._ended.add(self._fiber)
+            self._runtime.ended.add(self._fiber)
         else:
             self._fiber.release()

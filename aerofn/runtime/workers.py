@@ -46,11 +46,10 @@ class Workers:
         self._count = count
         self._slices = 0  # of what they have
         self._later: asyncio.TimerHandle | None = None
-        self._look, wake = os.pipe()
+        self._look, self._wake = os.pipe()
         os.set_blocking(self._look, False)
-        os.set_blocking(wake, False)
-        self._wake = wake
-        self._pool = sandbox.pool_new(count, wake)
+        os.set_blocking(self._wake, False)
+        self._pool = sandbox.pool_new(count, self._wake)
         if not self._pool:
             raise HostError(
                 "The system gives AeroFn no threads.", hint="raise its limit of threads (ulimit -u)"
@@ -61,6 +60,11 @@ class Workers:
     def busy(self) -> int:
         """How many threads advance a guest, at the most."""
         return min(self._slices, self._count)
+
+    @property
+    def full(self) -> bool:
+        """Whether who comes now would have to wait in line."""
+        return self._slices >= self._most
 
     async def advance(self, owner: Hashable, fiber: Fiber) -> int:
         """`fiber.advance` on a thread, in a turn of `owner`.
