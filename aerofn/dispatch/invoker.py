@@ -19,7 +19,7 @@ from aerofn.tracing import Trace, Tracing
 
 log = structlog.get_logger(__name__)
 _LEAST_COMMIT_S = 1.0
-_NOTHING_USED = Usage(0, 0, None, 0, 0, 0)
+_CANCELLED = Run(Outcome.CANCELLED, None, GuestError("cancelled"), Usage(0, 0, None, 0, 0, 0))
 # What a run in a shared transaction may have to thank its neighbours for: its time there is short.
 _NOT_ITS_OWN = frozenset({Outcome.TIMEOUT, Outcome.HOST_ERROR, Outcome.CANCELLED})
 Complete = Callable[[Sequence[Lease]], Awaitable[None]]
@@ -134,12 +134,12 @@ class Invoker:
         host.secured = call.secured
         if call.leases:
             self._last = component, version.limits
-        run = Run(Outcome.CANCELLED, None, GuestError("cancelled"), _NOTHING_USED)
+        run = _CANCELLED  # unless it comes to its end
         try:
             run = await self._sandbox.run(component, call.payload, host, version.limits, version.function)
             if run.outcome is Outcome.FUNCTION_ERROR:
                 await host.rollback()
-            elif run.outcome is Outcome.SUCCESS:
+            elif run.outcome is Outcome.SUCCESS and (host.wrote or call.leases or call.taken is not None):
                 run = await self._settle(call, run, host, started)
             run = host.redacted(run)
         finally:
@@ -206,8 +206,6 @@ class Invoker:
     async def _settle(self, call: Call, run: Run, host: Any, started: float) -> Run:
         """Commit what a success wrote; the run as it then is."""
         kept = _kept(call, run)
-        if kept is None and not call.leases and not host.wrote:
-            return run
         left = call.version.limits.timeout_ms / 1000 - (time.perf_counter() - started)
         try:
             async with asyncio.timeout(max(left, _LEAST_COMMIT_S)):
@@ -215,7 +213,7 @@ class Invoker:
                     await host.commit(call.leases, kept)
                 elif kept is not None:
                     await self._keep(call.leases[0] if call.leases else None, kept)
-                elif call.leases:
+                else:
                     await self._complete(call.leases)
         except TimeoutError:
             return _failed(run, Outcome.TIMEOUT, "the commit did not end within the time limit")

@@ -16,12 +16,16 @@ class ClientGone(Exception):
 
 def headers_of(scope: Scope) -> dict[str, str]:
     """The request's headers, names in lower case, repeated ones joined as RFC 9110 says."""
+    given = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
+    headers = dict(given)
+    return headers if len(headers) == len(given) else _joined(given)
+
+
+def _joined(given: list[tuple[str, str]]) -> dict[str, str]:
     headers: dict[str, str] = {}
-    for raw_name, raw_value in scope["headers"]:
-        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
-        if name in headers:
-            value = headers[name] + ("; " if name == "cookie" else ", ") + value
-        headers[name] = value
+    for name, value in given:
+        between = "; " if name == "cookie" else ", "
+        headers[name] = f"{headers[name]}{between}{value}" if name in headers else value
     return headers
 
 

@@ -1,6 +1,7 @@
 """`/functions/v1/{name}`: invoke a function and answer with what it returned."""
 
 import re
+from functools import lru_cache
 from typing import ClassVar
 
 from starlette.types import Receive, Scope, Send
@@ -96,6 +97,7 @@ class Invoke:
         return answer_to(completed.run.output or b"")
 
 
+@lru_cache(1024)  # of those that can be; others raise
 def check_name(name: str) -> str:
     """`name`, if a function can have it; what cannot be there need not be looked for.
 
