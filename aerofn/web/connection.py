@@ -5,7 +5,6 @@ connection with 400, so that a proxy in front and this service never disagree on
 """
 
 import http
-from collections.abc import Callable
 from typing import Any
 
 import httptools
@@ -36,6 +35,8 @@ class Connection(HttpToolsProtocol):
     crowd = Crowd(1024)
     patience_s = 20.0
 
+    watched: Exchange | None = None  # whose client's leaving is waited for
+
     _in_head = True
     _large = False
     _head_bytes = 0
@@ -45,7 +46,6 @@ class Connection(HttpToolsProtocol):
     _unread = 0
     _unread_since = 0.0
     _counted: str | None = None
-    _left: Callable[[], None] | None = None
 
     def connection_made(self, transport: Any) -> None:  # noqa: D102
         super().connection_made(transport)
@@ -60,8 +60,8 @@ class Connection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: D102
         super().connection_lost(exc)
-        if self._left is not None:
-            self._left()
+        if self.watched is not None:
+            self.watched.lost()
         if self._counted is not None:
             self.crowd.leave(self._counted)
             self._counted = None
@@ -108,13 +108,12 @@ class Connection(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """As uvicorn's, but without a timer for each request: `check` closes a connection that stays silent."""
-        self.server_state.total_requests += 1
-        if self.transport.is_closing():
+        if self.pipeline or self.transport.is_closing():
+            super().on_response_complete()
             return
+        self.server_state.total_requests += 1
         self.flow.resume_reading()
-        if self.pipeline:
-            self._start_asgi_task(*self.pipeline.pop())
-        elif not (self._in_head or self.cycle.more_body):
+        if not (self._in_head or self.cycle.more_body):
             self._rest()
 
     def _rest(self) -> None:
@@ -124,14 +123,6 @@ class Connection(HttpToolsProtocol):
     def _begun(self) -> bool:
         """Whether the client has sent a part of a request that is not answered."""
         return self._head_bytes > 0 if self._in_head else not self.cycle.response_complete
-
-    def watch(self, left: Callable[[], None] | None) -> None:
-        """Have `left` called when the client goes away; see `Exchange`. One request is answered at a time."""
-        self._left = left
-        if left is not None:
-            self.flow.resume_reading()  # whose leaving is not read is not seen
-            if self.transport.is_closing():
-                left()
 
     def check(self, now: float) -> None:
         """Cut the client off if it is too slow; `now` is the event loop's clock."""

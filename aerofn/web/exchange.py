@@ -24,11 +24,12 @@ class Exchange:
         cycle: uvicorn's, which goes on by what becomes of it here.
     """
 
-    __slots__ = ("_connection", "_cycle")
+    __slots__ = ("_connection", "_cycle", "_left")
 
     def __init__(self, connection: "Connection", cycle: RequestResponseCycle) -> None:
         self._connection = connection
         self._cycle = cycle
+        self._left: Callable[[], None] | None = None
 
     async def answer(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
         """Send the whole answer. `headers` have the body's length, and none that is the connection's business."""
@@ -65,7 +66,19 @@ class Exchange:
 
     def watch(self, left: Callable[[], None] | None) -> None:
         """Have `left` called when the client closes the connection, or has already; None: no longer."""
-        self._connection.watch(left)
+        self._left = left
+        self._connection.watched = None if left is None else self  # one request is answered at a time
+        if left is not None:
+            self._cycle.flow.resume_reading()  # whose leaving is not read is not seen
+            if self._cycle.transport.is_closing():
+                self.lost()
+
+    def lost(self) -> None:
+        """The connection is gone."""
+        self._cycle.disconnected = True
+        left, self._left = self._left, None
+        if left is not None:
+            left()
 
 
 def exchange_of(scope: Scope) -> Exchange | None:

@@ -61,6 +61,20 @@ async def test_a_client_that_leaves_cancels_its_invocation() -> None:
         assert (await other.answer())[2] == b"1"
 
 
+async def test_a_client_that_leaves_with_a_second_request_sent_is_noticed(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    web, gate = Web(), Gate()
+    web.requests.reply = gate
+    async with web.server() as port:
+        async with Line.open(port) as line:
+            line.writer.write(f"{HELLO} HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{{}}".encode() * 2)
+            await gate.entered.wait()
+        async with asyncio.timeout(30):
+            await gate.over.wait()
+    assert (gate.cancelled, len(web.requests.asked), caplog.records) == (True, 1, [])
+
+
 async def test_a_client_that_leaves_with_a_large_body_sent_is_noticed() -> None:
     """A server stops reading from a client whose body is large: it must read on to see it leave."""
     web, gate = Web(), Gate()
