@@ -53,14 +53,20 @@ class Known(NamedTuple):
 
 
 class Statements:
-    """What is known of one role's statements, and the commands around them."""
+    """What is known of one role's statements, and the commands around them.
+
+    Attributes:
+        ending: what a transaction that wrote nothing still needs, in front of the next one's beginning.
+    """
 
     def __init__(self, role: str, caps: Caps) -> None:
         before, after = _Q.execute.split("{params}")
         self._before = partial(before.format, role=quoted(role))
         self._after = after.format(rows=caps.rows, bytes=caps.bytes)
         finish = _Q.finish.format(finish=quoted(f"{role}_finish"), role=literal(role))
-        self._commit = (f"{finish}; ", f"{_Q.commit}; {_Q.reset}")
+        self._finish = f"{finish}; {_Q.close}; "
+        self._commit = f"{_Q.commit}; {_Q.reset}"
+        self.ending = f"{_Q.ending}; {_Q.reset}; {_Q.commit}; "
         self._size = 0
         self.known: dict[str, Known] = {}
 
@@ -74,16 +80,18 @@ class Statements:
         before = self._before(kind=literal(verdict.kind), statement=literal(statement))
         return Known(verdict, types, before, self._after)
 
-    def commit(self, leases: Sequence[Lease], kept: Kept | None = None, deferred: str = "") -> str:
-        """The last message of a transaction that succeeded."""
-        finish, commit = self._commit
+    def commit(
+        self, leases: Sequence[Lease], kept: Kept | None = None, deferred: str = "", *, wrote: bool = True
+    ) -> str:
+        """The last message of a transaction that succeeded; `wrote`: the guest may have written something."""
+        finish = self._finish if wrote else f"{_Q.close}; "
         if leases:
             events = ",".join([str(lease.event) for lease in leases])
             tokens = ",".join([str(lease.token) for lease in leases])
             finish += f"{_Q.complete.format(events=events, tokens=tokens)}; "
         if kept is not None:
             finish += f"{_keeping(leases, kept)}; "
-        return deferred + finish + commit
+        return f"{deferred}{finish}{self._commit}"
 
     def learn(self, text: str, known: Known) -> None:
         """Remember a statement; when it is too much text, begin anew."""

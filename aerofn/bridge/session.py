@@ -1,8 +1,9 @@
 """One invocation's database transaction, as its caller, from the first query to commit or rollback.
 
 Two messages for an invocation with one query: BEGIN with the signed claims and the statement in the role's sealed
-executor · the deferred constraints, the event's completion, COMMIT and the reset. A connection on which
-anything went wrong beyond a guest's SQL error is closed, not given back.
+executor · the deferred constraints, the event's completion, COMMIT and the reset. Where nothing was written and another
+invocation waits for the connection, the second goes out with that one's first. A connection on which anything went
+wrong beyond a guest's SQL error is closed, not given back.
 
 The executor is called by COPY … TO STDOUT: one message whose answer is bytes, taken as they are, and nothing
 is prepared on the connection.
@@ -31,8 +32,10 @@ from aerofn.model import Caller
 _Q = sql.queries("session")
 _LEASE_LOST = "AF001"
 _ROWS = b'{"rows"'
-# COPY's binary format around the only field of the only row: signature, flags, extension, counts; the end.
-_BEFORE, _AFTER = 11 + 4 + 4 + 2 + 4, 2
+# COPY's binary format around the first field of the only row: signature, flags, extension, number of fields, length;
+# after it the length and the byte of the second, a boolean, and the end.
+_BEFORE, _AFTER = 11 + 4 + 4 + 2 + 4, 4 + 1 + 2
+_WROTE = -3
 _json = msgspec.json.Encoder()
 _BEGIN_TRIES = 12  # more than the connections that lie idle by default
 # A statement that was fine may not be so any more: its tables were changed.
@@ -68,9 +71,10 @@ class Session:
         self._busy = False
         self._turn = asyncio.Lock()
         self._ended = False
-        self._opening = (
-            ""  # what begins the transaction, until it has been sent: in front of the first statement
-        )
+        self._wrote = False  # as PostgreSQL said after the last statement
+        self._plain = True  # so far; see Verdict
+        self._owed = ""  # what the connection's transaction before still needs, until it has been sent
+        self._opening = ""  # that and what begins the transaction: goes out in front of the first statement
         self._lead = ""  # commands that go out in front of the next statement or the commit
         self.queries = 0
 
@@ -113,10 +117,15 @@ class Session:
         self._ended = True
         if self._connection is None:
             return
-        connection = self._connection
+        storing = self._storing(deferred)
+        statements, connection = self._door.statements, self._connection
+        read_only = not (self._wrote or leases or kept or storing)
+        if read_only and self._plain and not self._lead and self._door.pool.wanted(self._function):
+            self._give_back(statements.ending)
+            return
+        commands = statements.commit(leases, kept, storing, wrote=self._wrote)
         try:
-            storing = self._storing(deferred)
-            await self._send(connection, self._lead + self._door.statements.commit(leases, kept, storing))
+            await self._send(connection, f"{self._lead}{commands}")
         except asyncpg.PostgresError as error:
             committed = not connection.is_in_transaction()  # then it was the reset that failed
             self._discard()
@@ -141,11 +150,11 @@ class Session:
         self._ended = True
         if self._connection is None:
             return
-        if self._opening:
+        if self._opening and not self._owed:
             self._give_back()
             return
         try:
-            await self._send(self._connection, f"{_Q.rollback}; {_Q.reset}")
+            await self._send(self._connection, self._owed or f"{_Q.rollback}; {_Q.reset}")
         except (asyncpg.PostgresError, DatabaseUnavailable):
             self._discard()
         else:
@@ -172,6 +181,7 @@ class Session:
             raise QueryError({"code": verdict.code, "message": verdict.refusal})
         if self._ended:
             raise QueryError(_ENDED)
+        self._plain = self._plain and verdict.plain
         if self.queries > self._door.caps.statements:
             raise QueryError(
                 {
@@ -200,19 +210,19 @@ class Session:
         """
         for tries_left in reversed(range(_BEGIN_TRIES)):
             connection = self._connection or await self._connect()
-            opening, self._opening = self._opening, ""
+            (owed, self._owed), (opening, self._opening) = (self._owed, ""), (self._opening, "")
             try:
                 return await send(connection, opening)
-            except (asyncpg.AdminShutdownError, DatabaseUnavailable) as error:
-                broke = not isinstance(error, DatabaseUnavailable) or isinstance(error.__cause__, BROKEN)
-                if not (broke and opening and tries_left):
+            except (asyncpg.PostgresError, DatabaseUnavailable) as error:
+                unended = bool(owed) and not connection.is_in_transaction()
+                if not (opening and tries_left and (unended or _broke(error))):
                     raise
                 self._discard()
         raise AssertionError("unreachable")
 
     async def _connect(self) -> Connection:
         try:
-            connection = await self._door.pool.acquire(self._function, self._door.caps.wait_s)
+            connection, owed = await self._door.pool.acquire(self._function, self._door.caps.wait_s)
         except TimeoutError as error:
             raise DatabaseUnavailable(
                 f"no database connection became free within {self._door.caps.wait_s:g} s",
@@ -221,7 +231,7 @@ class Session:
             ) from error
         except (*BROKEN, asyncpg.PostgresError) as error:
             raise unavailable(error) from error
-        self._connection, self._opening = connection, f"{self._beginning()}; "
+        self._connection, self._owed, self._opening = connection, owed, f"{owed}{self._beginning()}; "
         if self._ended:  # abandoned while it waited
             self._discard()
             raise QueryError(_ENDED)
@@ -284,7 +294,9 @@ class Session:
             self._discard()
             raise unavailable(error) from error
         self._busy = False
-        return (parts[0] if len(parts) == 1 else b"".join(parts))[_BEFORE:-_AFTER]
+        answer = parts[0] if len(parts) == 1 else b"".join(parts)
+        self._wrote = answer[_WROTE] != 0
+        return answer[_BEFORE:-_AFTER]
 
     def _broken_off(self, error: asyncpg.PostgresError) -> AeroFnError:
         """What an error means that ends the transaction: the executor reports a guest's errors as values."""
@@ -311,10 +323,10 @@ class Session:
             raise
         self._busy = False
 
-    def _give_back(self) -> None:
+    def _give_back(self, ending: str = "") -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            self._door.pool.release(connection, self._function)
+            self._door.pool.release(connection, self._function, ending)
 
     def _discard(self) -> None:
         connection, self._connection = self._connection, None
@@ -325,6 +337,11 @@ class Session:
 def document(caller: Caller, depth: int) -> str:
     """What is signed inside PostgreSQL when an invocation begins."""
     return _json.encode({"role": caller.role, "claims": caller.claims, "depth": depth}).decode()
+
+
+def _broke(error: Exception) -> bool:
+    """Whether the connection was lost, through nobody's statement."""
+    return isinstance(error, asyncpg.AdminShutdownError) or isinstance(error.__cause__, BROKEN)
 
 
 def refused(error: asyncpg.PostgresError) -> AeroFnError:

@@ -23,6 +23,7 @@ else:
 
 log = structlog.get_logger(__name__)
 _IDLE_S = 300.0
+_UNENDED_S = 0.2
 _TRUSTED_S = 5.0
 _CANCEL_S = 2.0
 _GONE_S = 900.0
@@ -43,18 +44,21 @@ class RolePool:
         self._places = places
         self._stop = stop
         self._idle: deque[tuple[Connection, float]] = deque()
+        self._unended: deque[tuple[Connection, float, str]] = deque()
+        self._looking = False
         self._stopping: set[asyncio.Task[None]] = set()
 
     def get_size(self) -> int:
         """Connections that are open."""
-        return self._places.taken + len(self._idle)
+        return self._places.taken + self.get_idle_size()
 
     def get_idle_size(self) -> int:
         """Those of them that nobody holds."""
-        return len(self._idle)
+        return len(self._idle) + len(self._unended)
 
-    async def acquire(self, owner: str, wait_s: float) -> Connection:
-        """A connection for `owner`, to be given back by `release` or `discard`.
+    async def acquire(self, owner: str, wait_s: float) -> tuple[Connection, str]:
+        """A connection for `owner`, to be given back by `release` or `discard`; and the commands that its last
+        transaction still needs, to be sent in front of what begins the next.
 
         Raises:
             TimeoutError: none became free in time.
@@ -62,19 +66,30 @@ class RolePool:
         """
         await self._places.enter(owner, wait_s)
         try:
+            while self._unended:
+                connection, _, ending = self._unended.popleft()
+                if not connection.is_closed():
+                    return connection, ending
             while self._idle:
                 connection, since = self._idle.pop()
                 if await _answers(connection, since):
-                    return connection
-            return await self._connect()
+                    return connection, ""
+            return await self._connect(), ""
         except BaseException:
             self._places.leave(owner)
             raise
 
-    def release(self, connection: Connection, owner: str) -> None:
-        """Give back a connection that is as new."""
+    def wanted(self, owner: str) -> bool:
+        """Whether somebody waits for the connection that `owner` is about to give back."""
+        return self._places.wanted(owner)
+
+    def release(self, connection: Connection, owner: str, ending: str = "") -> None:
+        """Give back a connection that is as new, or, if somebody waits for it, will be after `ending`."""
         now = time.monotonic()
-        if not connection.is_closed():
+        if ending:
+            self._unended.append((connection, now, ending))
+            self._look_later()
+        elif not connection.is_closed():
             self._idle.append((connection, now))
         while self._idle and self._idle[0][1] < now - _IDLE_S:
             self._idle.popleft()[0].terminate()
@@ -93,6 +108,7 @@ class RolePool:
     async def close(self) -> None:
         """Close what is idle, once what is being stopped has stopped."""
         await asyncio.gather(*self._stopping, return_exceptions=True)
+        self._close_unended(before=time.monotonic())
         while self._idle:
             connection, _ = self._idle.pop()
             with contextlib.suppress(*_AWAY):
@@ -100,8 +116,25 @@ class RolePool:
 
     def terminate(self) -> None:
         """Close what is idle without ceremony."""
+        self._close_unended(before=time.monotonic())
         while self._idle:
             self._idle.pop()[0].terminate()
+
+    def _look_later(self) -> None:
+        if not self._looking:
+            self._looking = True
+            asyncio.get_running_loop().call_later(_UNENDED_S, self._look)
+
+    def _look(self) -> None:
+        """Close the connections of transactions that nobody came to end: who waited for them has left meanwhile."""
+        self._looking = False
+        self._close_unended(before=time.monotonic() - _UNENDED_S)
+        if self._unended:
+            self._look_later()
+
+    def _close_unended(self, before: float) -> None:
+        while self._unended and self._unended[0][1] <= before:
+            self._unended.popleft()[0].terminate()
 
     async def _end(self, connection: Connection, owner: str) -> None:
         # asyncpg has sent a cancel request when its caller was cancelled; the next statement waits for its effect.

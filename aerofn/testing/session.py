@@ -20,11 +20,11 @@ class OneConnection:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    async def acquire(self, _owner: str, _wait_s: float) -> Connection:
-        """The connection."""
-        return self._connection
+    async def acquire(self, _owner: str, _wait_s: float) -> tuple[Connection, str]:
+        """The connection, as it is."""
+        return self._connection, ""
 
-    def release(self, connection: Connection, owner: str) -> None:
+    def release(self, connection: Connection, owner: str, ending: str = "") -> None:
         """Keep it open."""
 
     def discard(self, connection: Connection, owner: str, *, busy: bool) -> None:

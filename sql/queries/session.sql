@@ -19,13 +19,16 @@ SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 960000
 -- name: execute
 -- Nothing is prepared on the connection: a guest that reached PREPARE could put a statement of its own in a prepared
 -- one's place, and the login would run it.
-COPY (SELECT aerofn_run.{role}({kind}, {statement}, ARRAY[{params}]::text[], {rows}, {bytes})) TO STDOUT (FORMAT binary)
+-- Whether the transaction has written by then is PostgreSQL's word, not the executor's: a guest may have altered that.
+COPY (SELECT aerofn_run.{role}({kind}, {statement}, ARRAY[{params}]::text[], {rows}, {bytes}),
+  pg_catalog.pg_current_xact_id_if_assigned() IS NOT NULL) TO STDOUT (FORMAT binary)
 
 -- name: finish
 -- Deferred constraints, under the role: there are none where nothing was written, and so neither is the seal broken.
+SELECT aerofn_run.{finish}(), aerofn_internal.check_seal({role})
+
+-- name: close
 -- Cursors WITH HOLD would run at COMMIT as the login, so they go before it.
-SELECT CASE WHEN pg_catalog.pg_current_xact_id_if_assigned() IS NOT NULL THEN aerofn_run.{finish}() END,
-  CASE WHEN pg_catalog.pg_current_xact_id_if_assigned() IS NOT NULL THEN aerofn_internal.check_seal({role}) END;
 CLOSE ALL
 
 -- name: store
@@ -63,6 +66,11 @@ ROLLBACK
 -- without throwing away the plans of AeroFn's own functions.
 SET SESSION AUTHORIZATION DEFAULT; RESET ROLE; RESET ALL; CLOSE ALL; DEALLOCATE ALL; UNLISTEN *;
 SELECT pg_advisory_unlock_all(); DISCARD SEQUENCES; DISCARD TEMP
+
+-- name: ending
+-- Of a transaction that wrote nothing, in front of reset, COMMIT and the next one's beginning. The reset has a
+-- transaction of its own: it would become a part of the next one, and be undone with it.
+CLOSE ALL; COMMIT; BEGIN
 
 -- name: stop
 -- A stuck transaction, ended by the same login on another connection
