@@ -44,8 +44,9 @@ class RuntimeConfig(msgspec.Struct, frozen=True, kw_only=True):
     compile_memory_mb: int = 2048
 
 
-# What shapes machine code, beside wasmtime's version: a change here makes every cached file foreign.
-CODE_FORMAT = "aerofn-1 epoch component-async memory=4GiB stack=512KiB surgery-1 cores-1"
+# What shapes machine code, beside wasmtime's version, and what is checked before: a change here makes every cached file
+# foreign.
+CODE_FORMAT = "aerofn-1 epoch component-async memory=4GiB stack=512KiB surgery-1 cores-1 checks-1"
 
 
 def fingerprint() -> bytes:

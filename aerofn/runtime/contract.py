@@ -10,6 +10,7 @@ either: every socket is refused). `wasi:http` and all other imports are refused 
 
 import ctypes
 from collections.abc import Iterable, Mapping
+from typing import TypeGuard
 
 from wasmtime import Engine, Module
 from wasmtime.component import U64, Component, ComponentInstanceType, FuncType, OptionType, ResultType, String
@@ -17,6 +18,7 @@ from wasmtime.component import U64, Component, ComponentInstanceType, FuncType, 
 from aerofn.runtime import ffi
 from aerofn.runtime.cores import name_of
 from aerofn.runtime.linker import add_cores, linker_for
+from aerofn.runtime.wasi import REPLACED
 
 HOST_INTERFACE = "aerofn:function/host@1.0.0"
 CLOCK_INTERFACE = "aerofn:function/clock@1.0.0"
@@ -70,13 +72,14 @@ def check(engine: Engine, component: Component, wasm: bytes, cores: Iterable[str
     if unknown:
         names = ", ".join(unknown)
         raise Problem(f"The component imports what AeroFn does not offer: {names}.", hint=_hint(unknown))
-    for name, functions in OFFERED.items():
-        if name in imports:
-            _check_interface(engine, name, imports[name].ty, functions)
+    for name, found in imports.items():
+        if name in OFFERED:
+            _check_interface(engine, name, found.ty, OFFERED[name])
+        elif replaced := REPLACED.get(name.partition("@")[0]):
+            _check_replaced(engine, name, found.ty, replaced)
     exports = kind.exports(engine)
     if "handle" not in exports:
-        found = ", ".join(exports) or "nothing"
-        detail = f"It exports {found}."
+        detail = f"It exports {', '.join(exports) or 'nothing'}."
         raise Problem("The component does not export `handle`.", detail=detail, hint=_WORLD_HINT)
     _check_handle(exports["handle"].ty)
     return any(name.startswith("wasi:") for name in imports)
@@ -115,8 +118,20 @@ def _check_interface(
             )
 
 
+def _check_replaced(engine: Engine, name: str, found: object, ours: Mapping[str, list[type]]) -> None:
+    """Results are compared when the guest calls: wasmtime refuses to give it another value than it expects."""
+    functions = found.exports(engine) if isinstance(found, ComponentInstanceType) else {}
+    for function, extern in functions.items():
+        if function in ours and not _takes(extern.ty, ours[function]):
+            raise Problem(_LINK_PROBLEM, detail=f"{name} has another `{function}`.", hint=_WORLD_HINT)
+
+
+def _takes(function: object, parameters: list[type]) -> TypeGuard[FuncType]:
+    return isinstance(function, FuncType) and [type(kind) for _, kind in function.params] == parameters
+
+
 def _fits(function: object, parameters: list[type], result: str | None) -> bool:
-    if not isinstance(function, FuncType) or [type(kind) for _, kind in function.params] != parameters:
+    if not _takes(function, parameters):
         return False
     kind = function.result
     if result == "result":

@@ -11,7 +11,7 @@ that says so. A function waits with `aerofn:function/clock`, which the SDKs use.
 import ctypes
 
 from wasmtime import WasmtimeError
-from wasmtime.component import Linker
+from wasmtime.component import U64, EnumType, Linker
 
 from aerofn.runtime import ffi, sandbox
 
@@ -22,10 +22,17 @@ NO_SLEEP = "a function cannot sleep by WASI's clock: wait with aerofn:function/c
 _NO_SLEEP = ctypes.create_string_buffer(
     NO_SLEEP.encode()
 )  # what the C side says, for as long as linkers live
-REPLACED = {
-    "wasi:clocks/monotonic-clock": (b"now", b"resolution", b"subscribe-instant", b"subscribe-duration"),
-    "wasi:sockets/tcp-create-socket": (b"create-tcp-socket",),
-    "wasi:sockets/udp-create-socket": (b"create-udp-socket",),
+# The types of their parameters: `contract` compares them, for wasmtime does not, and its C API ends the process when a
+# host function of ours is called with a stream or a future.
+REPLACED: dict[str, dict[str, list[type]]] = {
+    "wasi:clocks/monotonic-clock": {
+        "now": [],
+        "resolution": [],
+        "subscribe-instant": [U64],
+        "subscribe-duration": [U64],
+    },
+    "wasi:sockets/tcp-create-socket": {"create-tcp-socket": [EnumType]},
+    "wasi:sockets/udp-create-socket": {"create-udp-socket": [EnumType]},
 }
 
 
@@ -48,7 +55,7 @@ def replace_parts(linker: Linker) -> None:
     root = ffi.linker_root(ffi.address_of(linker.ptr()))
     for interface, functions in REPLACED.items():
         instance = add_instance(root, f"{interface}@0.2.{PATCH}".encode())
-        for name in functions:
+        for name in map(str.encode, functions):
             ours, said = sandbox.wasi_function(name), ctypes.addressof(_NO_SLEEP)
             check(ffi.linker_add_func(instance, name, len(name), ours, said, None))
         ffi.linker_instance_delete(instance)

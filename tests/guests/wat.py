@@ -95,6 +95,30 @@ def waiter(nanoseconds: int, type_: str = '(param "nanoseconds" u64)', result: s
     )
 
 
+LOG = """
+(core module $room (memory (export "memory") 1)
+  (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 8)))
+(core instance $r (instantiate $room))
+(core func $log (canon lower (func $host "log") (memory (core memory $r "memory"))))
+(core instance $h (export "log" (func $log)))
+"""
+
+
+def logging_spinner() -> bytes:
+    """Computes for ever, and logs an empty line every million rounds."""
+    return component(
+        """(loop $again
+          (global.set $i (i32.add (global.get $i) (i32.const 1)))
+          (if (i32.eqz (i32.rem_u (global.get $i) (i32.const 1000000)))
+            (then (call $log (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0))))
+          (br $again))""",
+        fields="(global $i (mut i32) (i32.const 0))",
+        imports=HOST + LOG,
+        core_imports='(import "h" "log" (func $log (param i32 i32 i32 i32)))',
+        arguments='(with "h" (instance $h))',
+    )
+
+
 SPIN = "(loop $again (br $again))"
 RECURSION = "(func $down (param i32) (result i32) (i32.add (i32.const 1) (call $down (local.get 0))))"
 GROWTH = "(loop $again (br_if $again (i32.ne (i32.const -1) (memory.grow (i32.const 16)))))"
@@ -151,10 +175,8 @@ def explorer() -> bytes:
 CORE_TYPES = {
     "(func)": "",
     "(func (result string))": "(param i32)",
-    '(func (param "a" string) (result u32))': "(param i32 i32) (result i32)",
 }
 CORE_CALLS = {
     "(func)": "(call $now)",
     "(func (result string))": "(call $now (i32.const 64))",
-    '(func (param "a" string) (result u32))': "(drop (call $now (i32.const 0) (i32.const 0)))",
 }

@@ -40,6 +40,16 @@ REFUSED = {
         "`log` with another type",
         "world",
     ),
+    "clock of WASI's with a stream, of which wasmtime's C API would end the process": (
+        importing("wasi:clocks/monotonic-clock@0.2.3", '(export "now" (func (param "s" (stream u8)) (result u64)))'),
+        "do not have the types",
+        "world",
+    ),
+    "waiting of WASI's with a future": (
+        importing("wasi:clocks/monotonic-clock@0.2.0", '(export "subscribe-instant" (func (param "s" (future u8))))'),
+        "do not have the types",
+        "world",
+    ),
     "clock of another type": (wat.waiter(1, '(param "x" s64)'), "`wait` with another type", "world"),
 }  # fmt: skip
 
