@@ -62,17 +62,19 @@ class Fiber:
     # --- what the guest asks ---
 
     async def answer(self) -> bool:
-        """Answer what the guest asked, in order, up to the first call the loop waits for; false if the host failed."""
+        """Answer what the guest asked, in order, up to the first call that the loop waits for; whether there was one.
+
+        What the host raises is kept in `fault_error`.
+        """
         try:
             while kind := sandbox.take(self.address):
                 if kind == sandbox.LOG:
                     self._log()
                 elif await self._answer(kind):
-                    break
+                    return True
         except Exception as error:
             self.fault_error = error
-            return False
-        return True
+        return False
 
     def keep_lines(self) -> None:
         """Pass on what a guest that goes no further has logged; what else it asked is nobody's business any more."""
@@ -89,7 +91,7 @@ class Fiber:
         self.host.log(level, message, block.number() / 1e9)
 
     async def _answer(self, kind: int) -> bool:
-        """Whether the loop did something else meanwhile."""
+        """Whether the loop had to wait for it."""
         address, host, block = self.address, self.host, self._block
         if kind == sandbox.ENV:
             value = host.env(*block.texts(1))

@@ -89,13 +89,16 @@ class Invocation:
             first = False
             if said & OVER or self._expired:
                 return
+            waited = False
             if said & ASKS:
-                self._hot, self._pauses, self._computed_ns = False, 0, 0
                 self._arm()
-                if not await fiber.answer():
+                waited = await fiber.answer()
+                if fiber.fault_error is not None:
                     return
+            if waited:
+                self._hot, self._pauses, self._computed_ns = False, 0, 0
             else:
-                await self._after_slice()
+                await self._after_slice(asked=bool(said & ASKS))
 
     def _better_away(self) -> bool:
         """Whether what takes longest of a heavy guest's run, its start and release, would hold up others under way.
@@ -117,14 +120,14 @@ class Invocation:
         self._runtime.ticker.touch()
         return await self._runtime.workers.advance(self._owner, self._fiber)
 
-    async def _after_slice(self) -> None:
-        """The guest neither ended nor asked: its slice is used up, or it gave way by itself."""
+    async def _after_slice(self, *, asked: bool) -> None:
+        """The loop waited for nothing: the guest's slice is used up, it gave way by itself, or it asked for little."""
         spent = self._fiber.seen().poll_ns
         self._computed_ns += spent
         if self._computed_ns > self._long_ns:
             self._heat()
             return
-        if spent > IDLE_POLL_NS:
+        if asked or spent > IDLE_POLL_NS:
             return  # slices end by the clock: it was not the guest that took this one, but a busy machine
         self._arm()
         await asyncio.sleep(IDLE_PAUSES_S[self._pauses])

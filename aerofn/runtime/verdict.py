@@ -51,7 +51,7 @@ def of_error(text: bytes) -> Verdict:
 def _guest_error(text: bytes) -> GuestError:
     try:
         fields: Any = msgspec.json.decode(text)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):  # the latter for what is nested too deep
         fields = None
     if not isinstance(fields, dict) or not isinstance(fields.get("message"), str):
         return GuestError(text.decode("utf-8", "replace"))
