@@ -22,7 +22,7 @@ class RuntimeConfig(msgspec.Struct, frozen=True, kw_only=True):
         cache_dir: where compiled components are kept; made with mode 0700, for this service alone.
         cache_bytes: the most that its files may have together; what was not used for longest goes first.
         slice_ms: how long a guest may hold a thread before it must give way (milliseconds).
-        worker_threads: threads that run guests whose first slice was not enough.
+        worker_threads: threads that run guests which would hold up the loop.
         max_output_bytes: the largest result a function may return.
         max_component_bytes: the largest component that can be deployed.
         max_instances: invocations in flight at once, in this process.

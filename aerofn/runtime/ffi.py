@@ -8,19 +8,13 @@ Pointers are plain integers (addresses): they cost nothing to pass, and nothing 
 back. So each has exactly one owner, written beside the function that makes it:
 
     made by                               owned by           released by
-    component_deserialize_file            Component          component_delete
-    get_export_index                      Component          export_index_delete
-    store_new                             Fiber              store_delete
-    store_context                         the store          with it (never released on its own)
-    wasi_config_new                       the store, once    with it: context_set_wasi consumes it
-                                          set
-    instantiate_async, func_call_async    Fiber              future_delete or future_free, never during a poll
-    byte_vec_new (into a value)           that value         val_delete, or the guest call that takes it
-    val_new                               the outer value    with it (an option's or result's payload)
-    arguments of a host callback          wasmtime           with the callback's return
+    component_deserialize_file            Code               component_delete
+    get_export_index                      Code               export_index_delete
+    store_new, instantiate_async          check_links        store_delete, future_delete
     error pointers given out              who received them  error_delete (take_error does)
-    error_new                             who returns it     wasmtime, which receives it
     linker_root, linker_add_instance      the linker set-up  linker_instance_delete
+
+What a run makes in wasmtime (its store, futures and values) is C's (`native/`), and goes with `sandbox.release`.
 
 Two kinds of function: `_quick` keeps the GIL, for calls that take less time than giving it up; `_slow`
 releases it, for calls that run a guest, compile or unmap memory.

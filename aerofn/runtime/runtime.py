@@ -1,7 +1,8 @@
 """The runtime: deploys, loads and runs components, each run in a fresh sandbox as part of an asyncio task.
 
-A run starts on the loop's thread, for most functions need less than one slice. A guest that uses its slice
-up goes on with worker threads until its next host call; the loop never waits for it. Whatever ends a run
+A run starts on the loop's thread, for most functions need less than one slice. A guest that uses its slice up
+goes on in the pool's threads until the loop waits for something on its behalf, and so does from the start one that is
+known to (`Invocation._drive`); the loop never waits for it. Whatever ends a run
 (a result, a trap, the time limit, cancellation), its stack is unwound before `run` returns, and no thread is inside it
 any more. Its memory is freed by then, or in the loop's next pass after a result (`ended`).
 """
@@ -63,8 +64,12 @@ class Runtime:
         if self._state is State.CLOSED:
             raise HostError("The runtime is closed.")
         self.loop = asyncio.get_running_loop()
-        self.ticker = Ticker(self._tiers.tick(), self.config.slice_ms)
-        self.workers = Workers(self.config.worker_threads, self.loop)
+        self.workers = workers = Workers(self.config.worker_threads, self.loop)
+        try:
+            self.ticker = Ticker(self._tiers.tick(), self.config.slice_ms, lambda: workers.busy > 0)
+        except RuntimeError:  # no thread for it: the next run tries again
+            workers.close()
+            raise
         self.turns = Turns(self.loop, self.config.slice_ms)
         self.spare = Spare(self._tiers, self.loop)
         self.ended = Ended(self.loop)
@@ -73,7 +78,7 @@ class Runtime:
 
     @property
     def busy_workers(self) -> int:
-        """How many worker threads run a guest right now."""
+        """How many threads of the pool run a guest right now, at the most."""
         return self.workers.busy if self._state is State.RUNNING else 0
 
     @property

@@ -72,9 +72,8 @@ wasi_function = _quick("wasi_function", c_void_p, c_char_p)
 _SEEN = struct.Struct("@9Q")
 _FAILURE = struct.Struct("@Q")
 _FAILURE_AT = 5 * 8
-_CALL = struct.Struct(
-    "@5Q"
-)  # the addresses and sizes of the two texts of the call that was taken, and its number
+# of the call that was taken: the addresses and sizes of its two texts, and its number
+_CALL = struct.Struct("@5Q")
 
 
 class Seen(NamedTuple):

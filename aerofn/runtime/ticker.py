@@ -8,10 +8,11 @@ IDLE_TICKS = 20  # how long it keeps ticking after the last poll: parking and wa
 
 
 class Ticker:
-    """Calls `advance` (which ends slices) every `slice_ms` while `touch` is being called."""
+    """Calls `advance` (which ends slices) every `slice_ms` while `touch` is being called, or threads are `busy`."""
 
-    def __init__(self, advance: Callable[[], None], slice_ms: int) -> None:
+    def __init__(self, advance: Callable[[], None], slice_ms: int, busy: Callable[[], bool]) -> None:
         self._advance = advance
+        self._busy = busy
         self._seconds = slice_ms / 1000
         self._touched = False
         self._parked = False
@@ -37,7 +38,8 @@ class Ticker:
         while not self._closed:
             time.sleep(self._seconds)
             self._advance()
-            idle = 0 if self._touched else idle + 1
+            # a thread may get to its guest long after the touch, on a machine with much to do
+            idle = 0 if self._touched or self._busy() else idle + 1
             self._touched = False
             if idle > IDLE_TICKS:
                 self._park()

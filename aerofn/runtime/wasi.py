@@ -19,11 +19,10 @@ from aerofn.runtime import ffi, sandbox
 # one, and so ours; tests/runtime/test_wasi.py imports them all.
 PATCH = 12
 NO_SLEEP = "a function cannot sleep by WASI's clock: wait with aerofn:function/clock, as the SDK's timers do"
-_NO_SLEEP = ctypes.create_string_buffer(
-    NO_SLEEP.encode()
-)  # what the C side says, for as long as linkers live
-# The types of their parameters: `contract` compares them, for wasmtime does not, and its C API ends the process when a
-# host function of ours is called with a stream or a future.
+# what the C side says, for as long as linkers live
+_NO_SLEEP = ctypes.create_string_buffer(NO_SLEEP.encode())
+# With the types of their parameters: `contract` compares them, for wasmtime does not, and its C API ends the process
+# where a host function of ours is called with a stream or a future.
 REPLACED: dict[str, dict[str, list[type]]] = {
     "wasi:clocks/monotonic-clock": {
         "now": [],

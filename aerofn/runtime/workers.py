@@ -49,8 +49,9 @@ class Workers:
         self._look, self._wake = os.pipe()
         os.set_blocking(self._look, False)
         os.set_blocking(self._wake, False)
-        self._pool = sandbox.pool_new(count, self._wake)
+        self._pool: int | None = sandbox.pool_new(count, self._wake)
         if not self._pool:
+            self._close_pipe()
             raise HostError(
                 "The system gives AeroFn no threads.", hint="raise its limit of threads (ulimit -u)"
             )
@@ -70,7 +71,12 @@ class Workers:
         """`fiber.advance` on a thread, in a turn of `owner`.
 
         Cancelling waits until no thread is at it any more (two slices at most), or takes it out of the line.
+
+        Raises:
+            HostError: the threads have gone, while a run was under way.
         """
+        if self._pool is None:
+            raise HostError("The runtime is closed.")
         piece = Slice(fiber)
         self._line.put(owner, piece)
         self._feed()
@@ -88,6 +94,9 @@ class Workers:
 
     def release(self, fiber: Fiber) -> None:
         """`fiber.release` on a thread, before all that waits; nobody waits for it."""
+        if self._pool is None:
+            fiber.release()
+            return
         self._give(fiber, fiber)
         if self._later is None:
             self._later = self._loop.call_later(LATER_S, self._look_later)
@@ -95,6 +104,8 @@ class Workers:
     def _look_later(self) -> None:
         self._later = None
         self.take_back()
+        if len(self._given) > self._slices:
+            self._later = self._loop.call_later(LATER_S, self._look_later)
 
     async def _withdraw(self, owner: Hashable, piece: Slice) -> None:
         if not piece.given:
@@ -124,7 +135,7 @@ class Workers:
 
     def take_back(self) -> None:
         """Look at what the threads have done."""
-        while address := sandbox.pool_done(self._pool):
+        while self._pool is not None and (address := sandbox.pool_done(self._pool)):
             done = self._given.pop(address)
             if isinstance(done, Fiber):
                 done.released()
@@ -140,5 +151,9 @@ class Workers:
         sandbox.pool_close(self._pool)
         self.take_back()
         sandbox.pool_free(self._pool)
+        self._pool = None
+        self._close_pipe()
+
+    def _close_pipe(self) -> None:
         os.close(self._look)
         os.close(self._wake)

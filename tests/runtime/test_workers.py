@@ -2,17 +2,21 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import pytest
 import wat
 from sandbox_kit import FakeHost, Sandbox, do
 
+from aerofn.errors import HostError
 from aerofn.model import Limits, Outcome
-from aerofn.runtime import Component, Runtime, ffi
+from aerofn.runtime import Component, Runtime, ffi, workers
+from aerofn.runtime import sandbox as sandbox_c
 from aerofn.runtime.fiber import Fiber, running
 from aerofn.runtime.sandbox import OVER
 from aerofn.runtime.workers import Workers
 
+FDS = Path("/dev/fd")
 FLOOD = 40
 HELD = 2  # runs that one thread has in hand: the one it is at, and the next
 
@@ -23,6 +27,7 @@ class Held:
     def __init__(self, runtime: Runtime, spinner: Component, other: Component) -> None:
         self.workers = Workers(1, asyncio.get_running_loop())
         self.ended: list[str] = []
+        self.closed = False
         self._runtime, self._other = runtime, other
         self._spinners = [self.fiber(spinner, b"s") for _ in range(HELD)]
         self._spinning = [
@@ -56,9 +61,11 @@ class Held:
             await asyncio.sleep(0.001)
 
     def close(self) -> None:
-        for fiber in self._spinners:
-            self.workers.release(fiber)
-        self.workers.close()
+        if not self.closed:
+            self.closed = True
+            for fiber in self._spinners:
+                self.workers.release(fiber)
+            self.workers.close()
 
 
 @pytest.fixture
@@ -109,6 +116,39 @@ async def test_what_is_released_goes_before_all_that_waits(
     await held.let_go()
     await asyncio.gather(*waiting)
     assert held.ended == ["release", "flood", "flood", "flood"]
+
+
+async def test_what_takes_long_to_release_is_looked_for_again(
+    held: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "LATER_S", 0.001)
+    fiber = held.fiber()
+    await asyncio.sleep(0.05)  # the thread is at its guest then, as a rule
+    held.workers.release(fiber)
+    await asyncio.sleep(0.05)
+    await held.let_go()
+    async with asyncio.timeout(10):
+        while fiber.address in running:
+            await asyncio.sleep(0.001)
+
+
+async def test_a_run_that_outlives_the_threads_does_no_harm(held: Held) -> None:
+    fibers = [held.fiber() for _ in range(2)]
+    await held.let_go()
+    held.close()
+    with pytest.raises(HostError):
+        await held.workers.advance("late", fibers[0])
+    for fiber in fibers:
+        held.workers.release(fiber)
+    held.workers.take_back()
+
+
+async def test_without_threads_nothing_is_left_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox_c, "pool_new", lambda *_: None)
+    before = set(FDS.iterdir())
+    with pytest.raises(HostError):
+        Workers(1, asyncio.get_running_loop())
+    assert set(FDS.iterdir()) == before
 
 
 async def test_a_flood_of_long_guests_leaves_another_function_its_turns(

@@ -10,14 +10,14 @@
 #include <string.h>
 
 enum {
-    MAX_QUESTIONS = 256, /* an async guest may have several under way */
-    MAX_LINES = 256,     /* log lines nobody has taken: whoever logs more waits until they are */
+    MAX_LINES = 256, /* log lines nobody has taken: whoever logs more waits until they are */
     LINES_BYTES = 1 << 20,
+    MAX_CALLS = 512, /* never reached: a guest has one call at a time, for wasmtime refuses imports that are async */
 };
 #define MAX_HELD ((size_t)256 << 20) /* two texts as large as a guest's memory can be */
 
 static const char WRONG_TYPE[] = "a host function was imported with another type than it has";
-static const char TOO_MANY[] = "more than 256 host calls at once";
+static const char TOO_MANY[] = "more than 512 host calls at once";
 static const char TOO_LARGE[] = "more than 256 MiB in host calls at once";
 static const char NO_MEMORY[] = "no memory for a host call";
 
@@ -100,7 +100,7 @@ static const char *note(struct run *run, struct call *call, const struct value *
 {
     const struct host_function *function = call->function;
     size_t held = run->held;
-    if (run->questions >= MAX_QUESTIONS || run->lines >= 2 * MAX_LINES)
+    if (run->calls >= MAX_CALLS)
         return TOO_MANY;
     for (unsigned i = 0; i < function->texts; i++)
         if ((held += arguments[i].of.string.size) > MAX_HELD)
@@ -109,11 +109,9 @@ static const char *note(struct run *run, struct call *call, const struct value *
         if (!copy_text(&call->texts[i], &arguments[i].of.string))
             return NO_MEMORY;
     call->number = function->number ? arguments[0].of.u64 : clock_ns();
-    if (function->name == LOG)
-        call->answered = ++run->lines <= MAX_LINES && held <= LINES_BYTES;
-    else
-        run->questions++;
+    run->calls++;
     run->held = held;
+    call->answered = function->name == LOG && run->calls <= MAX_LINES && held <= LINES_BYTES;
     if (run->last)
         run->last->next = call;
     else
@@ -155,10 +153,7 @@ static void asked(void *env, context *at, const void *type, const struct value *
 
 static void host_lets_go(struct run *run, struct call *call)
 {
-    if (call->function->name == LOG)
-        run->lines--;
-    else
-        run->questions--;
+    run->calls--;
     run->held -= size_of(call);
     call->answered = true;
     let_go(call);

@@ -112,16 +112,11 @@ static void block_signals(sigset_t *before)
     pthread_sigmask(SIG_SETMASK, &blocked, before);
 }
 
-/* End the threads when all that was put in is done; what they leave in `done` can still be taken. */
-static void join(struct pool *pool)
+void aerofn_pool_free(struct pool *pool)
 {
-    pthread_mutex_lock(&pool->lock);
-    pool->closing = true;
-    pthread_cond_broadcast(&pool->there);
-    pthread_mutex_unlock(&pool->lock);
-    for (unsigned i = 0; i < pool->count; i++)
-        pthread_join(pool->threads[i], NULL);
-    pool->count = 0;
+    pthread_cond_destroy(&pool->there);
+    pthread_mutex_destroy(&pool->lock);
+    free(pool);
 }
 
 /* `count` threads, or as many of them as there can be; NULL if there can be none. `wake`: a pipe's end, not blocking. */
@@ -140,7 +135,7 @@ struct pool *aerofn_pool_new(unsigned count, int wake)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (pool->count || !count)
         return pool;
-    free(pool);
+    aerofn_pool_free(pool);
     return NULL;
 }
 
@@ -168,14 +163,13 @@ struct run *aerofn_pool_done(struct pool *pool)
     return run;
 }
 
+/* End the threads when all that was put in is done; `aerofn_pool_done` still gives it back, then `aerofn_pool_free`. */
 void aerofn_pool_close(struct pool *pool)
 {
-    join(pool);
-}
-
-void aerofn_pool_free(struct pool *pool)
-{
-    pthread_cond_destroy(&pool->there);
-    pthread_mutex_destroy(&pool->lock);
-    free(pool);
+    pthread_mutex_lock(&pool->lock);
+    pool->closing = true;
+    pthread_cond_broadcast(&pool->there);
+    pthread_mutex_unlock(&pool->lock);
+    for (unsigned i = 0; i < pool->count; i++)
+        pthread_join(pool->threads[i], NULL);
 }

@@ -57,8 +57,8 @@ struct run {
     struct value argument, result, pages;
     /* calls that nobody has taken yet, the oldest first, and the one that was taken and is not answered */
     struct call *first, *last, *taken;
-    unsigned questions, lines; /* of them and it: how many wait for an answer, and how many are log lines */
-    size_t held;               /* bytes of their arguments */
+    unsigned calls; /* how many they are */
+    size_t held;    /* bytes of their arguments */
     /* in a pool */
     struct run *next;
     bool released;
