@@ -1,8 +1,8 @@
 """One invocation's database transaction, as its caller, from the first query to commit or rollback.
 
 Two messages for an invocation with one query: BEGIN with the signed claims and the statement in the role's sealed
-executor · the deferred constraints, the event's completion, COMMIT and the reset. Where nothing was written and another
-invocation waits for the connection, the second goes out with that one's first. A connection on which anything went
+executor · the deferred constraints, the event's completion, COMMIT and the reset. Where nothing was written, the second
+goes out with the first of the connection's next invocation, or by itself soon. A connection on which anything went
 wrong beyond a guest's SQL error is closed, not given back.
 
 The executor is called by COPY … TO STDOUT: one message whose answer is bytes, taken as they are, and nothing
@@ -120,7 +120,7 @@ class Session:
         storing = self._storing(deferred)
         statements, connection = self._door.statements, self._connection
         read_only = not (self._wrote or leases or kept or storing)
-        if read_only and self._plain and not self._lead and self._door.pool.wanted(self._function):
+        if read_only and self._plain and not self._lead:
             self._give_back(statements.ending)
             return
         commands = statements.commit(leases, kept, storing, wrote=self._wrote)

@@ -70,10 +70,6 @@ class Places:
         while self._turns and self.taken < self._size:
             self._call(self._turns.popleft())
 
-    def wanted(self, owner: str) -> bool:
-        """Whether somebody waits for the place that `owner` is about to leave."""
-        return bool(self._turns) or (owner in self._queues and self._taken[owner] == self._share)
-
     def _queue(self, owner: str) -> "asyncio.Future[None]":
         if self._most_waiting is not None and self.waiting >= self._most_waiting:
             self._make_room(owner)

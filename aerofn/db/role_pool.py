@@ -23,7 +23,7 @@ else:
 
 log = structlog.get_logger(__name__)
 _IDLE_S = 300.0
-_UNENDED_S = 0.2
+_UNENDED_S = 0.005  # while somebody may come whose first message takes the end along
 _TRUSTED_S = 5.0
 _CANCEL_S = 2.0
 _GONE_S = 900.0
@@ -46,6 +46,7 @@ class RolePool:
         self._idle: deque[tuple[Connection, float]] = deque()
         self._unended: deque[tuple[Connection, float, str]] = deque()
         self._looking = False
+        self._ending: set[asyncio.Task[None]] = set()
         self._stopping: set[asyncio.Task[None]] = set()
 
     def get_size(self) -> int:
@@ -54,7 +55,7 @@ class RolePool:
 
     def get_idle_size(self) -> int:
         """Those of them that nobody holds."""
-        return len(self._idle) + len(self._unended)
+        return len(self._idle) + len(self._unended) + len(self._ending)
 
     async def acquire(self, owner: str, wait_s: float) -> tuple[Connection, str]:
         """A connection for `owner`, to be given back by `release` or `discard`; and the commands that its last
@@ -70,6 +71,8 @@ class RolePool:
                 connection, _, ending = self._unended.popleft()
                 if not connection.is_closed():
                     return connection, ending
+            while self._ending and not self._idle:
+                await asyncio.wait(self._ending, return_when=asyncio.FIRST_COMPLETED)
             while self._idle:
                 connection, since = self._idle.pop()
                 if await _answers(connection, since):
@@ -79,12 +82,8 @@ class RolePool:
             self._places.leave(owner)
             raise
 
-    def wanted(self, owner: str) -> bool:
-        """Whether somebody waits for the connection that `owner` is about to give back."""
-        return self._places.wanted(owner)
-
     def release(self, connection: Connection, owner: str, ending: str = "") -> None:
-        """Give back a connection that is as new, or, if somebody waits for it, will be after `ending`."""
+        """Give back a connection that is as new, or will be after `ending`: the next one sends that, or soon the pool."""
         now = time.monotonic()
         if ending:
             self._unended.append((connection, now, ending))
@@ -107,8 +106,10 @@ class RolePool:
 
     async def close(self) -> None:
         """Close what is idle, once what is being stopped has stopped."""
-        await asyncio.gather(*self._stopping, return_exceptions=True)
-        self._close_unended(before=time.monotonic())
+        await asyncio.gather(*self._stopping, *self._ending, return_exceptions=True)
+        while self._unended:
+            connection, _, ending = self._unended.popleft()
+            await self._ended(connection, ending)
         while self._idle:
             connection, _ = self._idle.pop()
             with contextlib.suppress(*_AWAY):
@@ -116,7 +117,8 @@ class RolePool:
 
     def terminate(self) -> None:
         """Close what is idle without ceremony."""
-        self._close_unended(before=time.monotonic())
+        while self._unended:
+            self._unended.popleft()[0].terminate()
         while self._idle:
             self._idle.pop()[0].terminate()
 
@@ -126,15 +128,27 @@ class RolePool:
             asyncio.get_running_loop().call_later(_UNENDED_S, self._look)
 
     def _look(self) -> None:
-        """Close the connections of transactions that nobody came to end: who waited for them has left meanwhile."""
+        """End the transactions that nobody came to end with the beginning of another."""
         self._looking = False
-        self._close_unended(before=time.monotonic() - _UNENDED_S)
+        before = time.monotonic() - _UNENDED_S
+        while self._unended and self._unended[0][1] <= before:
+            connection, _, ending = self._unended.popleft()
+            task = asyncio.create_task(self._ended(connection, ending), name="aerofn end a transaction")
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
         if self._unended:
             self._look_later()
 
-    def _close_unended(self, before: float) -> None:
-        while self._unended and self._unended[0][1] <= before:
-            self._unended.popleft()[0].terminate()
+    async def _ended(self, connection: Connection, ending: str) -> None:
+        try:
+            async with asyncio.timeout(_CANCEL_S):
+                await connection.execute(ending)
+        except BaseException as error:
+            connection.terminate()
+            if not isinstance(error, _AWAY):
+                raise
+        else:
+            self._idle.append((connection, time.monotonic()))
 
     async def _end(self, connection: Connection, owner: str) -> None:
         # asyncpg has sent a cancel request when its caller was cancelled; the next statement waits for its effect.

@@ -1,7 +1,6 @@
 """Connections that are handed on: the end of a transaction that only read goes out with the next one's beginning."""
 
 import asyncio
-from contextlib import suppress
 
 import pytest
 
@@ -30,7 +29,7 @@ async def handed_on(door, first, then):
     """Commit `first` while `then`, which is begun here, waits for its connection."""
     waiting = asyncio.create_task(then)
     async with asyncio.timeout(10):
-        while not door.pool.wanted("f"):
+        while not door.pool._places.waiting:
             await asyncio.sleep(0)
     await first.commit()
     return waiting
@@ -48,9 +47,9 @@ async def test_a_reader_s_end_goes_with_the_next_one_s_beginning(door_of, sent):
     assert await rows(first, "SELECT title FROM todos") == [["ann's"]]
     waiting = await handed_on(door, first, all_of(session(door, "bob"), "SELECT title FROM todos"))
     assert await waiting == [["bob's"]]
-    assert len(sent) == 1  # the second one's own end, for which nobody waited
     async with committed(door) as after:
         assert await rows(after, "SELECT title FROM todos") == [["ann's"]]
+    assert sent == []
     assert door.pool.get_size() == 1
 
 
@@ -64,7 +63,7 @@ async def test_who_wrote_or_locked_or_called_something_ends_by_itself(door_of, s
     await ask(first, text)
     waiting = await handed_on(door, first, all_of(session(door), "SELECT 1"))
     assert await waiting == [[1]]
-    assert len(sent) == 2
+    assert len(sent) == 1
 
 
 async def test_what_the_application_leaves_is_gone_for_the_next(door_of, database):
@@ -89,24 +88,49 @@ async def test_what_the_application_leaves_is_gone_for_the_next(door_of, databas
         assert await rows(third, "SELECT a FROM left_over") in ([[None]], [[""]])
 
 
-async def test_who_waited_may_be_gone(door_of, database):
-    """Then nobody ends the transaction: its connection is closed."""
+async def test_where_nobody_comes_the_pool_ends_it(door_of, database):
     door = await door_of(size=1)
-    first = session(door)
-    await rows(first, "SELECT title FROM todos")
-    waiting = await handed_on(door, first, all_of(session(door), "SELECT 1"))
-    waiting.cancel()
-    with suppress(asyncio.CancelledError):
-        await waiting
+    await all_of(session(door), "SELECT title FROM todos")
+    admin = await database.connect()
+    await until(lambda: free(admin))
     count = await backends(database, door)
-    await until(lambda: none(count()))
+    assert await count() == 1
+    assert door.pool.get_size() == 1
     async with committed(door) as after:
         assert await rows(after, "SELECT 1") == [[1]]
-    assert door.pool.get_size() == 1
+    assert await count() == 1
 
 
 async def none(counted):
     return await counted == 0
+
+
+async def free(admin):
+    return not await admin.fetchval(LOCKED)
+
+
+async def test_an_end_of_the_pools_that_fails_costs_the_connection_alone(door_of, database):
+    door = await door_of(size=1)
+    door.statements.ending = "COMMIT; SELECT 1 / 0; "
+    await all_of(session(door), "SELECT title FROM todos")
+    count = await backends(database, door)
+    await until(lambda: none(count()))
+    async with committed(door) as after:
+        assert await rows(after, "SELECT title FROM todos") == [["ann's"]]
+
+
+async def test_closing_ends_what_is_not_ended(door_of, database):
+    admin = await database.connect()
+    await admin.execute("CREATE VIEW telling AS SELECT pg_notify('told', 'of it')::text")
+    await admin.execute("GRANT EXECUTE ON FUNCTION pg_notify(text, text) TO authenticated")
+    await admin.execute("GRANT SELECT ON telling TO authenticated")
+    heard = asyncio.Event()
+    await admin.add_listener("told", lambda *_: heard.set())
+    door = await door_of(size=1)
+    await all_of(session(door), "SELECT * FROM telling")
+    await door.pool.close()
+    async with asyncio.timeout(10):
+        await heard.wait()
 
 
 @pytest.mark.parametrize("end", [Session.commit, Session.rollback])
@@ -169,4 +193,4 @@ async def test_many_of_different_callers_keep_apart(door_of, sent):
     await one(0)  # the guard judges the text
     await asyncio.gather(*(one(n) for n in range(60)))
     assert door.pool.get_size() <= 3
-    assert len(sent) <= 10
+    assert sent == []
