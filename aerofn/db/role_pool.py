@@ -83,7 +83,7 @@ class RolePool:
             raise
 
     def release(self, connection: Connection, owner: str, ending: str = "") -> None:
-        """Give back a connection that is as new, or will be after `ending`: who is next sends that, or soon the pool."""
+        """Give back a connection that is as new, or will be after `ending`, which the next one sends, or soon we do."""
         now = time.monotonic()
         if ending:
             self._unended.append((connection, now, ending))
