@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from aerofn.model import Limits
 from aerofn.runtime import ffi, sandbox
 from aerofn.runtime.host import Host
+from aerofn.runtime.links import CannotLoad
 from aerofn.runtime.sandbox import READY, Block, Seen
 from aerofn.runtime.surgery import PAGE
 
@@ -24,7 +25,10 @@ running: dict[int, "Fiber"] = {}  # by address: those that are not released
 
 
 class Fiber:
-    """A guest's run, from its store's making to its release. `begin` comes before the first `advance`."""
+    """A guest's run, from its store's making to its release. `begin` comes before the first `advance`.
+
+    A place of `tier` was taken for it: it gives it back when it is released, or cannot be made (`CannotLoad`).
+    """
 
     __slots__ = ("_anatomy", "_block", "_code", "_event", "_tier", "address", "fault_error", "host")
 
@@ -33,8 +37,12 @@ class Fiber:
     def __init__(self, component: "Component", tier: "Tier", limits: Limits) -> None:
         self.fault_error: BaseException | None = None  # what the host raised
         self._anatomy = anatomy = component.anatomy
-        self._code = code = component.code(tier)
         self._tier = tier
+        try:
+            self._code = code = component.code(tier)
+        except CannotLoad:
+            tier.give_back()
+            raise
         self._event = b""
         self._block = block = _blocks.pop() if _blocks else Block()
         self.address = address = block.address

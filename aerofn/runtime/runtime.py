@@ -129,9 +129,15 @@ class Runtime:
     ) -> Run:
         if not self.turns.free():
             await self.turns.wait()  # making a store takes a while too
-        fiber = self.spare.take(component, limits) or self._fresh(component, limits)
-        if isinstance(fiber, str):
-            return _refused(event, fiber)
+        try:
+            fiber = self.spare.take(component, limits) or self._fresh(component, limits)
+            while fiber is None and await self.workers.freed():
+                fiber = self._fresh(component, limits)
+        except CannotLoad as error:
+            _log.error("a compiled component cannot be loaded once more: %s", error)
+            return _refused(event, "AeroFn failed to start the function.")
+        if fiber is None:
+            return _refused(event, f"All {self.config.max_instances} sandboxes of this node are in use.")
         invocation = Invocation(self, fiber, component, event, host=host, limits=limits, owner=owner)
         self.running += 1
         try:
@@ -143,22 +149,15 @@ class Runtime:
         """Say in the cache directory what is in use, and keep it within its bound: now and then, while it runs."""
         await asyncio.to_thread(self._components.tidy)
 
-    def _fresh(self, component: Component, limits: Limits) -> Fiber | str:
-        """A new sandbox, or why there is none."""
+    def _fresh(self, component: Component, limits: Limits) -> Fiber | None:
+        """A new sandbox, if there is a place for it."""
         self.ended.free()
         self.workers.take_back()
         tier = self._tiers.take(component.tier)
         if tier is None and self.spare.component is not None:
             self.spare.drop()
             tier = self._tiers.take(component.tier)
-        if tier is None:
-            return f"All {self.config.max_instances} sandboxes of this node are in use."
-        try:
-            return Fiber(component, tier, limits)
-        except CannotLoad as error:
-            tier.give_back()
-            _log.error("a compiled component cannot be loaded once more: %s", error)
-            return "AeroFn failed to start the function."
+        return None if tier is None else Fiber(component, tier, limits)
 
     def make_ready(self, component: Component, limits: Limits) -> None:
         """Make a sandbox ahead of a run of `component` that is likely, if any ran before; see `Spare`."""

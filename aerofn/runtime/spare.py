@@ -43,7 +43,6 @@ class Spare:
         try:
             fiber = Fiber(component, tier, limits)
         except CannotLoad:  # the run will tell
-            tier.give_back()
             return
         if not fiber.instantiate(MOST_NS):
             fiber.release()

@@ -46,6 +46,7 @@ class Workers:
         self._count = count
         self._slices = 0  # of what they have
         self._later: asyncio.TimerHandle | None = None
+        self._freed = asyncio.Event()
         self._look, self._wake = os.pipe()
         os.set_blocking(self._look, False)
         os.set_blocking(self._wake, False)
@@ -101,6 +102,14 @@ class Workers:
         if self._later is None:
             self._later = self._loop.call_later(LATER_S, self._look_later)
 
+    async def freed(self) -> bool:
+        """Wait until the threads have released a fiber, and its place is free; False if they have none to release."""
+        if self._pool is None or len(self._given) == self._slices:
+            return False
+        self._freed.clear()
+        sandbox.pool_expect(self._pool)
+        return await self._freed.wait()
+
     def _look_later(self) -> None:
         self._later = None
         self.take_back()
@@ -139,6 +148,7 @@ class Workers:
             done = self._given.pop(address)
             if isinstance(done, Fiber):
                 done.released()
+                self._freed.set()
                 continue
             self._slices -= 1
             done.finish(done.fiber.seen().state)

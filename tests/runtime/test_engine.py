@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Awaitable, Callable
 
+import wat
 from sandbox_kit import FakeHost, Sandbox, do
 
 from aerofn.model import Outcome, Run
@@ -68,6 +69,20 @@ async def test_without_a_free_sandbox_a_run_is_refused_and_the_others_go_on(
         outcomes = await _crowd(runtime, wasm, event, places + 1)
         assert outcomes == [Outcome.SUCCESS] * places + [Outcome.HOST_ERROR]
         assert set(await _crowd(runtime, wasm, event, places)) == {Outcome.SUCCESS}
+
+
+async def test_who_finds_every_sandbox_taken_waits_for_those_that_are_being_freed(
+    make_runtime: Make, c_wasm: bytes
+) -> None:
+    runtime = await make_runtime(max_instances=2, worker_threads=1, slice_ms=200)
+    own = Sandbox(runtime)
+    spinner, other = await own.load(c_wasm), await own.load(wat.component())
+    spinner.heat = other.heat = 10 * HOT  # both on the only thread, the other's release after a whole slice
+    spinning = asyncio.create_task(own.run(spinner, b"s", timeout_ms=60_000))
+    for _ in range(5):
+        assert (await own.run(other)).outcome is Outcome.SUCCESS
+    spinning.cancel()
+    await asyncio.wait([spinning])
 
 
 async def test_a_function_that_computed_long_and_no_longer_does_runs_on_the_loop_again(

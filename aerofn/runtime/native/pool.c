@@ -20,6 +20,7 @@ struct pool {
     struct line waiting, done;
     int wake;  /* a pipe's end, written to when there is something in `done` that somebody waits for */
     bool told; /* and `done` has not been empty since */
+    bool expected; /* somebody waits for a release */
     bool closing;
     unsigned count;
     pthread_t threads[];
@@ -59,12 +60,13 @@ static void work(struct run *run)
         aerofn_advance(run);
 }
 
-/* Wake the loop, unless it knows. Nobody waits for a release: those are found with what comes after them. */
-static void tell(struct pool *pool, const struct run *run)
+/* Wake the loop, unless it knows. */
+static void wake(struct pool *pool)
 {
-    if (run->released || pool->told)
+    if (pool->told)
         return;
     pool->told = true;
+    pool->expected = false;
     if (write(pool->wake, "", 1) < 0) {
         /* the pipe is full: there is enough to read in it */
     }
@@ -90,7 +92,8 @@ static void *serve(void *given)
             work(run);
             pthread_mutex_lock(&pool->lock);
             append(&pool->done, run);
-            tell(pool, run);
+            if (!run->released || pool->expected) /* else it is found with what comes after it */
+                wake(pool);
         } else if (pool->closing) {
             break;
         } else {
@@ -161,6 +164,16 @@ struct run *aerofn_pool_done(struct pool *pool)
         pool->told = false;
     pthread_mutex_unlock(&pool->lock);
     return run;
+}
+
+/* Wake the loop at the next release too. */
+void aerofn_pool_expect(struct pool *pool)
+{
+    pthread_mutex_lock(&pool->lock);
+    pool->expected = true;
+    if (pool->done.first)
+        wake(pool);
+    pthread_mutex_unlock(&pool->lock);
 }
 
 /* End the threads when all that was put in is done; `aerofn_pool_done` still gives it back, then `aerofn_pool_free`. */
