@@ -16,9 +16,9 @@ Object.defineProperty(PgError.prototype, "name", { value: "PgError", writable: t
 
 // `{ rows, rowCount }`, and itself a list of its rows: `const [user] = await db.query(…)`.
 class Result {
-  constructor({ rows, rowCount }) {
-    this.rows = rows ?? [];
-    this.rowCount = rowCount ?? this.rows.length;
+  constructor(answer) {
+    this.rows = answer.rows ?? [];
+    this.rowCount = answer.rowCount ?? this.rows.length;
   }
 
   [Symbol.iterator]() {

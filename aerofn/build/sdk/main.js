@@ -7,27 +7,32 @@ import { findHandler, inputOf } from "./entry.js";
 import { describe, useSourceMap } from "./errors.js";
 import { parse, stringify } from "./json.js";
 import { settle } from "./timers.js";
+import { warm } from "./warm.js";
 
 function outputOf(value) {
   if (!globalThis.Response || !(value instanceof Response)) return value;
   return { statusCode: value.status, headers: value.headers.plain(), ...value.sendable() };
 }
 
-// The `handle` of the world, around the author's function.
+// The `handle` of the world, around the author's function. What it returns is no promise but has its `then`, which is
+// called at once: a promise around the handler's own would hand the outcome on in several turns more.
 export function serve(exported, readSourceMap) {
   useSourceMap(readSourceMap);
   const handler = findHandler(exported);
   restoreDate();
-  return async function handle(text) {
-    begin();
-    try {
-      const event = parse(text);
-      const value = await settle(Promise.resolve(handler(inputOf(event), event)));
-      return stringify(outputOf(value));
-    } catch (thrown) {
-      throw JSON.stringify(describe(thrown));
-    }
-  };
+  warm();
+  return (text) => ({
+    then(succeeded, failed) {
+      const fail = (thrown) => failed(JSON.stringify(describe(thrown)));
+      begin();
+      try {
+        const event = parse(text);
+        settle(handler(inputOf(event), event), (value) => succeeded(stringify(outputOf(value))), fail);
+      } catch (thrown) {
+        fail(thrown);
+      }
+    },
+  });
 }
 
 // See wit/world.wit.

@@ -5,7 +5,7 @@
 import clock from "aerofn:function/clock@1.0.0";
 import { demandInvocation } from "./lifetime.js";
 
-const EAGER_TURNS = 32; // microtask turns given to a handler before asking whether it waits for a timer
+const EAGER_TURNS = 32; // microtask turns failn to a handler before asking whether it waits for a timer
 
 const MANY_TURNS = 4096;
 const LONGEST = 1e9; // milliseconds: more than any invocation has
@@ -60,19 +60,43 @@ function fireNext() {
   return true;
 }
 
-// The outcome of `promise`, with timers running meanwhile.
-export async function settle(promise) {
-  let settled = false;
-  const note = () => {
+// A sandbox has one invocation: whether it has its outcome, and what is told when it cannot have one.
+let settled = false;
+let fail = () => undefined;
+let turnsLeft = EAGER_TURNS;
+
+// Hands what `outcome` comes to, a promise or not, to `done` or `failed`, with timers running meanwhile.
+export function settle(outcome, done, failed) {
+  fail = (thrown) => {
     settled = true;
+    failed(thrown);
   };
-  promise.then(note, note);
-  for (;;) {
-    for (let turn = 0; turn < EAGER_TURNS && !settled; turn++) await null;
-    if (!settled) await idle();
-    if (settled) return promise;
-    if (fireNext()) continue;
-    if (!globalThis.wit?.Future) return promise; // the engine tells whether it can ever settle
+  Promise.resolve(outcome).then((value) => {
+    settled = true;
+    try {
+      done(value);
+    } catch (thrown) {
+      failed(thrown);
+    }
+  }, fail);
+  watch();
+}
+
+const now = Promise.resolve();
+
+// Whether there is an outcome, asked anew each turn: by `then`, which takes half of what `await` does.
+function watch() {
+  if (settled) return;
+  if (turnsLeft-- > 0) now.then(watch);
+  else idle().then(goOn).catch(fail);
+}
+
+function goOn() {
+  if (settled) return;
+  if (fireNext()) {
+    turnsLeft = EAGER_TURNS;
+    watch();
+  } else if (globalThis.wit?.Future) {
     throw new Error("the handler waits for a promise that nothing will ever settle");
-  }
+  } // else the engine tells
 }

@@ -44,11 +44,17 @@ async function bundleSdk(esbuild, { toolchain, engine }, features) {
   return result.outputFiles[0].text;
 }
 
+// SpiderMonkey's glue wants a promise of `handle`; QuickJS' calls the `then` of what it is given.
+const ENDS = {
+  quickjs: "export { served as handle, turn };",
+  spidermonkey: "export const handle = async (event) => served(event);",
+};
+
 const entryFor = ({ source, engine }) => `
 import { serve, turn } from "aerofn:sdk";
 import * as exported from ${JSON.stringify(`./${path.basename(source)}`)};
-export const handle = serve(exported, () => AEROFN_SOURCE_MAP);
-${engine === "spidermonkey" ? "" : "export { turn };"}
+const served = serve(exported, () => AEROFN_SOURCE_MAP);
+${ENDS[engine]}
 `;
 
 // Gives the entry its SDK; without one it stays an import, for a first look at the author's code.
