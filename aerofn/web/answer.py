@@ -1,5 +1,6 @@
 """An answer to an HTTP request, ready to be sent."""
 
+from collections.abc import Awaitable
 from typing import Any
 
 import msgspec
@@ -31,12 +32,12 @@ class Answer:
         self.body = body
         self.headers = headers
 
-    async def send(self, send: Send) -> None:
+    def send(self, send: Send) -> Awaitable[None]:
         """Send it as the one answer of a request, to the envelope, as one message."""
         headers = self.headers
         if self.status not in _WITHOUT_LENGTH:
             headers = [*headers, (b"content-length", b"%d" % len(self.body))]
-        await send({"type": WHOLE, "status": self.status, "headers": headers, "body": self.body})
+        return send({"type": WHOLE, "status": self.status, "headers": headers, "body": self.body})
 
 
 def json_answer(value: Any, status: int = 200) -> Answer:

@@ -1,6 +1,7 @@
 """The client's end of a request: its headers, its body within a limit, and whether it is still there."""
 
 import asyncio
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Any
 
@@ -16,16 +17,17 @@ class ClientGone(Exception):
 
 def headers_of(scope: Scope) -> dict[str, str]:
     """The request's headers, names in lower case, repeated ones joined as RFC 9110 says."""
-    given = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
-    headers = dict(given)
+    given = scope["headers"]
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in given}
     return headers if len(headers) == len(given) else _joined(given)
 
 
-def _joined(given: list[tuple[str, str]]) -> dict[str, str]:
+def _joined(given: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     headers: dict[str, str] = {}
-    for name, value in given:
+    for raw, value in given:
+        name, text = raw.decode("latin-1"), value.decode("latin-1")
         between = "; " if name == "cookie" else ", "
-        headers[name] = f"{headers[name]}{between}{value}" if name in headers else value
+        headers[name] = f"{headers[name]}{between}{text}" if name in headers else text
     return headers
 
 
@@ -103,7 +105,7 @@ class Presence:
 
     def __enter__(self) -> None:
         if self._exchange is not None:
-            self._task = asyncio.current_task()
+            self._task = asyncio.current_task(self._exchange.loop)
             self._exchange.watch(self._leave)
 
     def __exit__(

@@ -6,14 +6,16 @@ connection with 400, so that a proxy in front and this service never disagree on
 
 import http
 from typing import Any
+from urllib.parse import unquote
 
 import httptools
 import msgspec
+from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from aerofn.web.crowd import Crowd
 from aerofn.web.envelope import EVERYWHERE
-from aerofn.web.exchange import EXTENSION, Exchange
+from aerofn.web.exchange import Exchange
 
 _HEAD_BYTES = 64 * 1024
 _MOST_HEADERS = 256
@@ -80,20 +82,49 @@ class Connection(HttpToolsProtocol):
             if self._head_bytes > _HEAD_BYTES:
                 self._refuse_head()
 
-    def on_message_begin(self) -> None:  # noqa: D102
-        super().on_message_begin()
+    def on_message_begin(self) -> None:
+        """As uvicorn's; the scope is made when all of the head is there."""
+        self.url, self.headers, self.expect_100_continue = b"", [], False
         self._in_head, self._head_bytes = True, 0
         self._deadline = self.loop.time() + self.patience_s
 
-    def on_headers_complete(self) -> None:  # noqa: D102
+    def on_headers_complete(self) -> None:
+        """As uvicorn's, with an exchange, and without what is not asked of it here (websockets, a limit of its own)."""
         self._in_head = False
         if len(self.headers) > _MOST_HEADERS or (self._large and self._size_of_head() > _HEAD_BYTES):
             self._refuse_head()
             raise ValueError("the head is too large")  # so that the parser stops here
         self._body_since, self._body_bytes = self.loop.time(), 0
         self._deadline = self._body_since + self.patience_s
-        super().on_headers_complete()
-        self.scope["extensions"] = {EXTENSION: Exchange(self, self.cycle)}  # type: ignore[dict-item]
+        version, before = self.parser.get_http_version(), self.cycle
+        keep_alive = version != "1.0" and self.parser.should_keep_alive()
+        self.cycle = exchange = Exchange(self, self._scope(version), keep_alive=keep_alive)
+        if before is None or before.response_complete:
+            self._start_asgi_task(exchange, self.app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((exchange, self.app))
+
+    def _scope(self, version: str) -> Scope:
+        """ASGI's description of the request whose head is there."""
+        url = httptools.parse_url(self.url)
+        raw_path = url.path
+        path = raw_path.decode("ascii")
+        return {
+            "type": "http",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "http_version": version,
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,
+            "root_path": self.root_path,
+            "headers": self.headers,
+            "state": self.app_state.copy(),
+            "method": self.parser.get_method().decode("ascii"),
+            "path": self.root_path + (unquote(path) if "%" in path else path),
+            "raw_path": self.root_path.encode("ascii") + raw_path,
+            "query_string": url.query or b"",
+        }
 
     def on_body(self, body: bytes) -> None:  # noqa: D102
         self._body_bytes += len(body)

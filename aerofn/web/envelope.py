@@ -3,7 +3,7 @@
 Plain ASGI, and the only layer between the server and the routes: an invocation passes here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from http import HTTPStatus
 
 import structlog
@@ -67,19 +67,21 @@ class _Sealing:
         self._id = invocation_id(scope).encode()
         self.started = False
 
-    async def __call__(self, message: Message) -> None:
+    def __call__(self, message: Message) -> Awaitable[None]:
+        """Send one message on; a plain function, for a coroutine of its own would be a layer more of each answer."""
         if message["type"] == "http.response.body":
-            await self._send(message)
-            return
+            return self._send(message)
         self.started = True
         headers = [*message["headers"], *self._ours(message["headers"])]
         if message["type"] != WHOLE:
-            await self._send({**message, "headers": headers})
-        elif self._exchange is not None:
-            await self._exchange.answer(message["status"], headers, message["body"])
-        else:
-            await self._send({"type": "http.response.start", "status": message["status"], "headers": headers})
-            await self._send({"type": "http.response.body", "body": message["body"]})
+            return self._send({**message, "headers": headers})
+        if self._exchange is not None:
+            return self._exchange.answer(message["status"], headers, message["body"])
+        return self._in_two(message["status"], headers, message["body"])
+
+    async def _in_two(self, status: int, headers: Headers, body: bytes) -> None:
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        await self._send({"type": "http.response.body", "body": body})
 
     def _ours(self, headers: Headers) -> Sequence[tuple[bytes, bytes]]:
         ours = (*EVERYWHERE, (INVOCATION_ID, self._id))

@@ -4,6 +4,7 @@ It is in the scope of every request that comes in over a `Connection`. ASGI's ow
 and uvicorn sends the first as soon as it has it: two system calls and two packets, of which each wakes the client.
 """
 
+import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -13,69 +14,82 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCy
 if TYPE_CHECKING:
     from aerofn.web.connection import Connection
 
-EXTENSION = "aerofn.exchange"
+EXCHANGE = "aerofn.exchange"
 _LARGE = 64 * 1024  # copying more than this costs more than a second packet does
 
 
-class Exchange:
-    """One request and its answer.
+class Exchange(RequestResponseCycle):
+    """One request and its answer: uvicorn's own, which goes on by what becomes of it here.
 
-    Args:
-        cycle: uvicorn's, which goes on by what becomes of it here.
+    Attributes:
+        loop: the event loop it is on.
     """
 
-    __slots__ = ("_connection", "_cycle", "_left")
+    _left: Callable[[], None] | None = None
 
-    def __init__(self, connection: "Connection", cycle: RequestResponseCycle) -> None:
+    def __init__(self, connection: "Connection", scope: Scope, *, keep_alive: bool) -> None:
+        super().__init__(
+            scope=scope,  # type: ignore[arg-type]
+            transport=connection.transport,
+            flow=connection.flow,
+            logger=connection.logger,
+            access_logger=connection.access_logger,
+            access_log=connection.access_log,
+            default_headers=connection.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=connection.expect_100_continue,
+            keep_alive=keep_alive,
+            on_response=connection.on_response_complete,
+        )
+        self.loop = connection.loop
         self._connection = connection
-        self._cycle = cycle
-        self._left: Callable[[], None] | None = None
+        scope[EXCHANGE] = self
 
     async def answer(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
         """Send the whole answer. `headers` have the body's length, and none that is the connection's business."""
-        cycle = self._cycle
-        if cycle.flow.write_paused and not cycle.disconnected:
-            await cycle.flow.drain()
-        if cycle.disconnected:
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()
+        if self.disconnected:
             return
         head = self._head(status, headers)
-        cycle.response_started = cycle.response_complete = True
-        cycle.waiting_for_100_continue = False
-        if cycle.scope["method"] == "HEAD":
+        self.response_started = self.response_complete = True
+        self.waiting_for_100_continue = False
+        if self.scope["method"] == "HEAD":
             body = b""
         if len(body) > _LARGE:
-            cycle.transport.write(head)
-            cycle.transport.write(body)
+            self.transport.write(head)
+            self.transport.write(body)
         else:
-            cycle.transport.write(head + body)
-        cycle.message_event.set()
-        if not cycle.keep_alive:
-            cycle.transport.close()
-        cycle.on_response()
+            self.transport.write(head + body)
+        self.message_event.set()
+        if not self.keep_alive:
+            self.transport.close()
+        self.on_response()
+        # Or the two would hold each other until the garbage collector comes, twenty objects of each request.
+        self.scope.pop(EXCHANGE, None)  # type: ignore[misc]
 
     def _head(self, status: int, headers: list[tuple[bytes, bytes]]) -> bytes:
-        cycle = self._cycle
-        given = [*cycle.default_headers, *headers]
-        if not cycle.keep_alive:
-            given.append((b"connection", b"close"))
-        head = STATUS_LINE[status] + b"".join([b"%b: %b\r\n" % header for header in given]) + b"\r\n"
+        lines = [b": ".join(header) for header in (*self.default_headers, *headers)]
+        if not self.keep_alive:
+            lines.append(b"connection: close")
         # Whoever made a header has looked at it; what would split the answer in two does not pass here either.
-        if head.count(b"\n") != len(given) + 2 or head.count(b"\r") != len(given) + 2:
+        text = b"".join(lines)
+        if b"\n" in text or b"\r" in text:
             raise ValueError("a header of the answer has a line break")
-        return head
+        return STATUS_LINE[status] + b"\r\n".join(lines) + b"\r\n\r\n"
 
     def watch(self, left: Callable[[], None] | None) -> None:
         """Have `left` called when the client closes the connection, or has already; None: no longer."""
         self._left = left
         self._connection.watched = None if left is None else self  # one request is answered at a time
         if left is not None:
-            self._cycle.flow.resume_reading()  # whose leaving is not read is not seen
-            if self._cycle.transport.is_closing():
+            self.flow.resume_reading()  # whose leaving is not read is not seen
+            if self.transport.is_closing():
                 self.lost()
 
     def lost(self) -> None:
         """The connection is gone."""
-        self._cycle.disconnected = True
+        self.disconnected = True
         left, self._left = self._left, None
         if left is not None:
             left()
@@ -83,5 +97,5 @@ class Exchange:
 
 def exchange_of(scope: Scope) -> Exchange | None:
     """The exchange that a request belongs to; None where the server is not AeroFn's."""
-    exchange: Exchange | None = scope.get("extensions", {}).get(EXTENSION)
+    exchange: Exchange | None = scope.get(EXCHANGE)
     return exchange

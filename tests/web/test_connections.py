@@ -13,7 +13,7 @@ from web_kit import Invocation, Line, Web, admin, ended, settings
 from aerofn.dispatch.invoker import Completed
 from aerofn.web.connection import connections
 from aerofn.web.crowd import Crowd
-from aerofn.web.exchange import EXTENSION, Exchange
+from aerofn.web.exchange import EXCHANGE
 
 HELLO = "POST /functions/v1/hello"
 MIB = 1 << 20
@@ -205,13 +205,14 @@ class Direct:
     def __init__(self, web: Web) -> None:
         self.sent: list[int] = []
         self.left: Callable[[], None] | None = None
+        self.loop = asyncio.get_running_loop()
         scope = {
             "type": "http",
             "method": "POST",
             "path": "/functions/v1/hello",
             "query_string": b"",
             "headers": [],
-            "extensions": {EXTENSION: self},
+            EXCHANGE: self,
         }
         self.task = asyncio.create_task(web.application()(scope, self._receive, self._send))
 
@@ -335,9 +336,8 @@ async def test_a_connection_that_stays_silent_after_an_answer_is_closed() -> Non
 async def test_a_header_cannot_split_an_answer() -> None:
     wire = Wire(Web())
     await wire.ask("GET /healthz", b"\r\n")
-    exchange = Exchange(wire.connection, wire.connection.cycle)
     wire.written.clear()
     for value in (b"a\r\nset-cookie: b", b"a\n", b"\ra"):
         with pytest.raises(ValueError, match="line break"):
-            await exchange.answer(200, [(b"location", value)], b"")
+            await wire.connection.cycle.answer(200, [(b"location", value)], b"")
     assert wire.written == []
