@@ -49,9 +49,12 @@ class InvocationHost:
     statement: what it does to the database must not come before its lease is on the disk, attempt counted.
     """
 
-    def __init__(self, session: Session, outgoing: Outgoing, granted: Granted, max_lines: int) -> None:
+    def __init__(
+        self, session: Session, way_out: Callable[[], Outgoing], granted: Granted, max_lines: int
+    ) -> None:
         self._session = session
-        self._outgoing = outgoing
+        self._way_out = way_out
+        self._outgoing: Outgoing | None = None  # before the first request
         self._granted = granted
         self._journal = Journal(max_lines, granted.redactor)
         self.failure: AeroFnError | None = None
@@ -70,7 +73,7 @@ class InvocationHost:
     @property
     def wrote(self) -> bool:
         """Whether there is something to commit: a transaction, or requests to be sent after it."""
-        return self._session.open or bool(self._outgoing.kept)
+        return self._session.open or (self._outgoing is not None and bool(self._outgoing.kept))
 
     async def db_query(self, sql: str, params: str) -> Reply:
         """Run a statement as the caller; see `Session.query`."""
@@ -85,6 +88,8 @@ class InvocationHost:
     async def http_fetch(self, request: str) -> Reply:
         """Send one HTTP request or several; see `Outgoing.ask`."""
         self._before_wait()
+        if self._outgoing is None:
+            self._outgoing = self._way_out()
         return await self._outgoing.ask(request)
 
     async def wait(self, seconds: float) -> None:
@@ -120,7 +125,8 @@ class InvocationHost:
 
     async def commit(self, leases: Sequence[Lease], kept: Kept | None) -> None:
         """Make the effects last; see `Session.commit`."""
-        await self._session.commit(leases, kept, self._outgoing.deferred())
+        deferred = None if self._outgoing is None else self._outgoing.deferred()
+        await self._session.commit(leases, kept, deferred)
 
     async def rollback(self) -> None:
         """Undo the effects."""
@@ -171,7 +177,8 @@ class Bridge:
         """
         given = (self._door(caller), caller, version.function, depth)
         session = Session(*given) if trace is None else TracedSession(*given, trace.parent)
-        return await self._host(version, session, trace)
+        granted = await self._grants(version.env_keys) if version.env_keys else _NOTHING
+        return self._host(version, session, granted, trace)
 
     def shared(self, version: Version, caller: Caller, depth: int) -> SharedSession:
         """A transaction for several invocations of `version` by `caller`, one after another.
@@ -185,7 +192,8 @@ class Bridge:
         self, version: Version, shared: SharedSession, trace: Trace | None = None
     ) -> InvocationHost:
         """The host of the shared transaction's next invocation; raises as `host`."""
-        host = await self._host(version, shared, trace)
+        granted = await self._grants(version.env_keys) if version.env_keys else _NOTHING
+        host = self._host(version, shared, granted, trace)
         shared.turn(None if trace is None else trace.parent)
         return host
 
@@ -197,19 +205,22 @@ class Bridge:
             )
         return door
 
-    async def _host(self, version: Version, session: Session, trace: Trace | None) -> InvocationHost:
-        granted = await self._grants(version.env_keys) if version.env_keys else _NOTHING
-        seal = None if granted.redactor is None else self._secrets.encrypted
-        outgoing = Outgoing(
+    def _host(
+        self, version: Version, session: Session, granted: Granted, trace: Trace | None
+    ) -> InvocationHost:
+        way_out = partial(self._outgoing, version, granted, trace)
+        return InvocationHost(session, way_out, granted, self._most.lines)
+
+    def _outgoing(self, version: Version, granted: Granted, trace: Trace | None) -> Outgoing:
+        return Outgoing(
             self._egress,
             version.function_id,
             _grants(version.hosts),
             self._most.fetches,
             count=partial(self._fetched, version.function),
-            seal=seal,
+            seal=None if granted.redactor is None else self._secrets.encrypted,
             trace=trace,
         )
-        return InvocationHost(session, outgoing, granted, self._most.lines)
 
     async def _grants(self, keys: frozenset[str]) -> Granted:
         values = await self._secrets.values(keys)

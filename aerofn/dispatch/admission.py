@@ -10,7 +10,7 @@ _RETRY_AFTER_S = 1
 
 
 class Admission:
-    """A node's places for invocations. Each `enter` that returns is followed by one `leave`.
+    """A node's places for invocations. Each `take` that says yes, or `enter` that returns, is followed by one `leave`.
 
     Args:
         places: invocations at the same time.
@@ -21,14 +21,16 @@ class Admission:
     def __init__(self, places: int, of_one: int, waiting: int) -> None:
         self._places = Places(places, of_one, waiting)
 
+    def take(self, function: str) -> bool:
+        """Take a place for an invocation of `function`, if there is one at once; who gets none calls `enter`."""
+        return self._places.take(function)
+
     async def enter(self, function: str) -> None:
         """Take a place for an invocation of `function`, or wait for one.
 
         Raises:
             Busy: the queue is full.
         """
-        if self._places.take(function):
-            return
         try:
             await self._places.enter(function)
         except Full:

@@ -200,8 +200,8 @@ class Invoker:
         if trial.trace is not None:
             trial.trace.end(aerofn__outcome=REPEATED)
 
-    async def _component(self, version: Version) -> Any:
-        return await self._sandbox.load(version.digest, lambda: self._registry.component(version.digest))
+    def _component(self, version: Version) -> Awaitable[Any]:
+        return self._sandbox.load(version.digest, lambda: self._registry.component(version.digest))
 
     async def _settle(self, call: Call, run: Run, host: Any, started: float) -> Run:
         """Commit what a success wrote; the run as it then is."""

@@ -102,7 +102,8 @@ class Requests:
             taken=taken,
             parents=() if parent is None else (parent,),
         )
-        await self._admission.enter(version.function)
+        if not self._admission.take(version.function):
+            await self._admission.enter(version.function)
         try:
             return await self._invoker.invoke(call)
         finally:

@@ -57,7 +57,9 @@ class Tokens:
             RateLimited: too many that are not valid came from there.
         """
         token = _token(headers)
-        return self._anonymous if token is None else await self._of(token, address)
+        if token is None:
+            return self._anonymous
+        return self._known(token) or await self._verified(token, address)
 
     async def admin(self, scope: Scope) -> Caller:
         """Who sent a request that only the admin role may send.
@@ -77,16 +79,15 @@ class Tokens:
 
     async def admin_of(self, token: str, address: str) -> Caller:
         """Whose token this is, which must be the admin role's; raises as `admin` does."""
-        role, caller = self._settings.admin_role, await self._of(token, address)
+        role = self._settings.admin_role
+        caller = self._known(token) or await self._verified(token, address)
         if caller.role != role:
             raise NotAllowed(f"role {caller.role!r} may not do this", hint=f"use a token of role {role}")
         return caller
 
-    async def _of(self, token: str, address: str) -> Caller:
+    def _known(self, token: str) -> Caller | None:
         kept = self._kept.get(token)
-        if kept is not None and self._clock() < kept[1]:
-            return kept[0]
-        return await self._verified(token, address)
+        return kept[0] if kept is not None and self._clock() < kept[1] else None
 
     async def _verified(self, token: str, address: str) -> Caller:
         self._kept.pop(token, None)

@@ -78,8 +78,8 @@ async def read_body(receive: Receive, headers: dict[str, str], most: int) -> byt
         ClientGone: it ended before its end.
     """
     check_declared_length(headers, most)
-    body, more = await read_chunk(receive)
-    chunks, size = [body], len(body)
+    chunks: list[bytes] = []
+    size, more = 0, True
     while more and size <= most:
         body, more = await read_chunk(receive)
         chunks.append(body)

@@ -85,7 +85,7 @@ class _Sealing:
 
     def _ours(self, headers: Headers) -> Sequence[tuple[bytes, bytes]]:
         ours = (*EVERYWHERE, (INVOCATION_ID, self._id))
-        names = {name for name, _ in headers}
+        names = dict(headers)
         # A function may answer CORS itself, as a Supabase function does; twice would break the browser. And a
         # kept answer has the id of the invocation that it was.
         return ours if _OURS.isdisjoint(names) else [header for header in ours if header[0] not in names]

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from aerofn.web.connection import Connection
 
 EXCHANGE = "aerofn.exchange"
+_CR, _LF = b"\r\n"
 _LARGE = 64 * 1024  # copying more than this costs more than a second packet does
 
 
@@ -69,12 +70,12 @@ class Exchange(RequestResponseCycle):
         self.scope.pop(EXCHANGE, None)  # type: ignore[misc]
 
     def _head(self, status: int, headers: list[tuple[bytes, bytes]]) -> bytes:
-        lines = [b": ".join(header) for header in (*self.default_headers, *headers)]
+        lines = list(map(b": ".join, (*self.default_headers, *headers)))
         if not self.keep_alive:
             lines.append(b"connection: close")
         # Whoever made a header has looked at it; what would split the answer in two does not pass here either.
         text = b"".join(lines)
-        if b"\n" in text or b"\r" in text:
+        if _LF in text or _CR in text:
             raise ValueError("a header of the answer has a line break")
         return STATUS_LINE[status] + b"\r\n".join(lines) + b"\r\n\r\n"
 

@@ -26,7 +26,7 @@ def http_request(scope: Scope, headers: dict[str, str], body: bytes) -> HttpRequ
     """
     for name in _WITHHELD:
         headers.pop(name, None)
-    if "aerofn" in headers.get("cookie", "").lower():
+    if "cookie" in headers and "aerofn" in headers["cookie"].lower():
         _withhold_ours(headers)
     content, is_base64 = _body(body, headers.get("content-type", ""))
     return HttpRequest(
@@ -58,6 +58,8 @@ def _body(body: bytes, content_type: str) -> tuple[msgspec.Raw, bool]:
     """The body as JSON text, and whether it is base64."""
     if not body:
         return _NULL, False
+    if content_type == "application/json":
+        return _checked(body), False
     kind, _, parameters = content_type.partition(";")
     kind = kind.strip().lower()
     if kind == "application/json" or kind.endswith("+json"):

@@ -57,7 +57,7 @@ def answer_to(output: bytes) -> Answer:
     """
     output = _checked(output)
     # Seen without making objects of what may be megabytes.
-    if b'"statusCode"' in output and output.lstrip()[:1] == b"{":
+    if output.find(b'"statusCode"') >= 0 and output.lstrip()[:1] == b"{":
         full = _full.decode(output)
         if _INTEGER.fullmatch(bytes(full.status)):
             return _full_answer(full)
