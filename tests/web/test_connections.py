@@ -1,7 +1,9 @@
 """Over a real server: a client that leaves, connections that are kept, bodies that never end."""
 
 import asyncio
+import gc
 import logging
+import weakref
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -331,6 +333,21 @@ async def test_a_connection_that_stays_silent_after_an_answer_is_closed() -> Non
         assert not wire.closed
         wire.connection.check(now() + 80)
         assert (wire.closed, len(wire.written)) == (True, 1)  # and nothing said
+
+
+async def test_an_answered_request_leaves_nothing_to_the_garbage_collector() -> None:
+    wire = Wire(Web())
+    gc.disable()
+    try:
+        for start in ("GET /healthz", HELLO, "GET /nothing"):
+            await wire.ask(start, b"\r\n")
+            answered = weakref.ref(wire.connection.cycle)
+            await wire.ask("GET /healthz", b"\r\n")
+            async with asyncio.timeout(30):
+                while answered() is not None:
+                    await asyncio.sleep(0)
+    finally:
+        gc.enable()
 
 
 async def test_a_header_cannot_split_an_answer() -> None:
