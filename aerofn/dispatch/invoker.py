@@ -12,6 +12,7 @@ from aerofn.db.events import Lease
 from aerofn.db.results import Kept, Taken
 from aerofn.dispatch.contract import Hosts, RecordSink, Registry, Sandbox, Secured
 from aerofn.dispatch.recorded import record_of
+from aerofn.dispatch.told import told
 from aerofn.dispatch.traced import REPEATED, begun, ended, traced
 from aerofn.errors import AeroFnError, DatabaseUnavailable, HostError, LeaseLost, QueryError
 from aerofn.model import Caller, GuestError, Limits, Outcome, Parent, Record, Run, Usage, Version, random_id
@@ -136,7 +137,9 @@ class Invoker:
             self._last = component, version.limits
         run = _CANCELLED  # unless it comes to its end
         try:
-            run = await self._sandbox.run(component, call.payload, host, version.limits, version.function)
+            run = await self._sandbox.run(
+                component, told(call.payload), host, version.limits, version.function
+            )
             if run.outcome is Outcome.FUNCTION_ERROR:
                 await host.rollback()
             elif run.outcome is Outcome.SUCCESS and (host.wrote or call.leases or call.taken is not None):
@@ -172,7 +175,7 @@ class Invoker:
         host = await self._hosts.member(version, shared, trace)
         host.secured = call.secured
         limits = Limits(min(version.limits.timeout_ms, most_ms), version.limits.memory_mb)
-        run = await self._sandbox.run(component, call.payload, host, limits, version.function)
+        run = await self._sandbox.run(component, told(call.payload), host, limits, version.function)
         run = host.redacted(run)
         duration_ms = (time.perf_counter() - started) * 1000
         return Trial(call, run, host, host.queries, started, duration_ms, trace)

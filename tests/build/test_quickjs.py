@@ -15,12 +15,14 @@ from wasmtime import (
     Func,
     FuncType,
     Global,
+    GlobalType,
     Instance,
     Limits,
     Memory,
     MemoryType,
     Module,
     Store,
+    Val,
     ValType,
     wat2wasm,
 )
@@ -31,7 +33,8 @@ from aerofn.build.contract import contract
 from aerofn.build.node import find_node, run_script, workshop
 from aerofn.build.quickjs import base, base_for, module
 from aerofn.build.quickjs.definitions import Definitions, Ref
-from aerofn.build.quickjs.prune import pruned
+from aerofn.build.quickjs.known import bodies_of, known
+from aerofn.build.quickjs.prune import exporting, pruned
 from aerofn.build.quickjs.snapshot import spans
 from aerofn.build.toolchain import QUICKJS, ensure_toolchain
 from aerofn.errors import InvalidRequest
@@ -95,7 +98,6 @@ def test_what_a_component_starts_with(author: Write) -> None:
         b"aerofn:function/host",
         b"wasi:clocks/monotonic-clock",
         b"wasi:clocks/wall-clock",
-        b"wasi:random/insecure-seed",
         b"wasi:random/random",
     ]
 
@@ -183,6 +185,55 @@ def test_functions_that_are_not_referred_to_are_not_imported() -> None:
     exports = Instance(store, found, [called, memory, listed, told, given]).exports(store)
     results = [each(store) for name in ("sum", "given") if isinstance(each := exports[name], Func)]
     assert results == [4096 + 1 + 8 + 16 + 32, 64]
+
+
+def test_imports_that_are_known_become_numbers_and_functions_of_its_own() -> None:
+    wasm = bytes(
+        wat2wasm("""(module
+          (import "env" "base" (global $base i32))
+          (import "i" "ten" (func $ten (result i32)))
+          (import "i" "given" (func $given (result i32)))
+          (import "env" "top" (global $top (mut i32)))
+          (import "GOT" "place" (global $place (mut i32)))
+          (import "env" "memory" (memory 1))
+          (global $behind i32 (i32.add (global.get $base) (i32.const 4)))
+          (table 4 funcref)
+          (elem (global.get $base) func $own $ten)
+          (data (global.get $behind) "\\2a")
+          (data "passive")
+          (func $own (result i32) (i32.load8_u (global.get $behind)))
+          (func $begin (global.set $top (i32.add (global.get $top) (global.get $place))))
+          (start $begin)
+          (func (export "sum") (result i32)
+            (call_indirect (result i32) (i32.const 1))
+            (call_indirect (result i32) (i32.const 2)) i32.add
+            call $given i32.add call $ten i32.add))""")
+    )
+    answers = bytes(
+        wat2wasm("""(module (import "env" "memory" (memory 0))
+          (func (export "other") (result i32) unreachable)
+          (func (export "ten") (result i32) (local i32) i32.const 10))""")
+    )
+    numbers = {(b"env", b"base"): 1, (b"GOT", b"place"): 70_000}
+    engine = Engine()
+    found = Module(engine, exporting(known(wasm, numbers, bodies_of(answers)), [b"sum"]))
+    assert [each.name for each in found.imports] == ["given", "top", "memory"]
+    store = Store(engine)
+    given = Func(store, FuncType([], [ValType.i32()]), lambda: 100)
+    top = Global(store, GlobalType(ValType.i32(), True), Val.i32(5))
+    exports = Instance(store, found, [given, top, Memory(store, MemoryType(Limits(1, None)))]).exports(store)
+    assert top.value(store) == 70_005
+    total = exports["sum"]
+    assert isinstance(total, Func)
+    assert total(store) == 0x2A + 10 + 100 + 10
+    assert not Module(engine, exporting(wasm, [])).exports
+
+
+@pytest.mark.parametrize("own", ["(global (mut i32) (i32.const 1))", "(func (global.set 0 (i32.const 1)))"])
+def test_what_may_change_is_not_known(own: str) -> None:
+    wasm = bytes(wat2wasm(f'(module (import "env" "base" (global (mut i32))) {own})'))
+    with pytest.raises(UnsupportedError):
+        known(wasm, {(b"env", b"base"): 1}, {})
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,13 @@
 
 import re
 import uuid
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from aerofn.dispatch.told import told
 from aerofn.model import Outcome, Run
 from tests.build.conftest import Call, FakeHost, Functions, output
 
@@ -117,6 +120,22 @@ async def test_numbers_keep_their_digits(language: Call, literal: str, expected:
     result = output(await language("query", FakeHost(query=(True, answer)), sql="select", params=[]))
     assert result["rows"] == [{"value": expected}]
     assert isinstance(result["rows"][0]["value"], type(expected)) or isinstance(expected, int | float)
+
+
+async def test_an_event_keeps_its_digits_whether_the_host_has_looked_for_them_or_not(
+    author: Callable[..., Path], functions: Functions
+) -> None:
+    component = await functions.load(author("export const handler = (input) => input;"))
+    kept = {
+        "12345678901234567891": '"12345678901234567891"',
+        "0.10000000000000000": "0.1",
+        "17": "17",
+        "1.5": "1.5",
+    }
+    for number, expected in kept.items():
+        event = b'{"trigger":"invoke","payload":[%s]}' % number.encode()
+        for text in (event, told(event)):
+            assert (await functions.run_text(component, text.decode())).output == b"[%s]" % expected.encode()
 
 
 async def test_query(language: Call) -> None:

@@ -1,14 +1,16 @@
 """The core modules of a QuickJS component as we link them: home, the runtime, and the world's bindings.
 
-Home has what the others share: memory, the globals that tell where in it what is, and a cell for the function
-that allocates, so that what allocates for the host can be named before it is there.
+Home has what the others share: memory, the global that tells where in it the stack is, and a cell for the function that
+allocates, so that what allocates for the host can be named before it is there. Where they are in memory and in the
+table is written into the others.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from aerofn.build.quickjs import module
-from aerofn.build.quickjs.prune import pruned
+from aerofn.build.quickjs.known import Key, bodies_of, imports_of, known
+from aerofn.build.quickjs.prune import exporting, pruned
 from aerofn.runtime import binary, section
 from aerofn.runtime.binary import Reader, UnsupportedError
 from aerofn.runtime.initial import assembled
@@ -21,10 +23,10 @@ _STACK_AS_LINKED = 1 << 20
 STACK = 256 << 10
 _FUNCREF = 0x70
 # globals of home, by their names as linked
-_RUNTIME_TABLE = "componentize_qjs_runtime.wasm:table_base"
-_ALLOCATOR = "componentize_qjs_runtime.wasm:cabi_realloc"  # its place in the table
-_BINDINGS_DATA = "wit-dylib.wasm:memory_base"  # the last before the heap
-_HOME = Path(__file__).with_name("home.wat")
+_RUNTIME, _BINDINGS = "componentize_qjs_runtime.wasm", "wit-dylib.wasm"
+_ALLOCATOR = f"{_RUNTIME}:cabi_realloc"  # its place in the table
+_BINDINGS_DATA = f"{_BINDINGS}:memory_base"  # the last before the heap
+_HOME, _ANSWERS = (Path(__file__).with_name(f"{name}.wat") for name in ("home", "answers"))
 
 
 @dataclass(frozen=True)
@@ -55,10 +57,24 @@ def linked(home: bytes, runtime: bytes, bindings: bytes) -> Cores:
         bindings: as linked.
     """
     globals_ = module.exported_globals(home)
-    table = _table(home)
-    own = _with_own_table(runtime, table, globals_)
+    answers = bodies_of(assembled(_ANSWERS.read_text(encoding="utf-8")))
+    placed = known(_with_cell(pruned(bindings), globals_), _places(_BINDINGS, globals_), {})
+    own = known(_with_own_table(runtime, _table(home)), _places(_RUNTIME, globals_), answers)
     started = module.without_sections(own, (section.DATA, section.DATA_COUNT, section.START))
-    return Cores(_home(home, globals_), started, own, _with_cell(pruned(bindings), globals_))
+    wanted = {TABLE, *(name for (_, name) in (each.key for each in imports_of(placed)))}
+    return Cores(_home(home, globals_), exporting(started, wanted), own, placed)
+
+
+def _places(name: str, globals_: dict[str, module.Global]) -> dict[Key, int]:
+    """The globals that tell a module where it is, and what is there."""
+    moved = {key: _moved(each.value) for key, each in globals_.items()}
+    return {
+        (b"env", b"__memory_base"): moved[f"{name}:memory_base"],
+        (b"env", b"__table_base"): moved[f"{name}:table_base"],
+        (b"GOT.func", b"cabi_realloc"): moved[_ALLOCATOR],
+        (b"GOT.mem", b"__heap_base"): moved["__heap_base"],
+        (b"GOT.mem", b"__heap_end"): moved["__heap_end"],
+    }
 
 
 def _table(home: bytes) -> int:
@@ -75,20 +91,14 @@ def _moved(value: int) -> int:
 
 def _home(home: bytes, globals_: dict[str, module.Global]) -> bytes:
     start, end = globals_[_BINDINGS_DATA].value, globals_["__heap_base"].value
-    declared = [
-        f'(global (export "{name}") {"(mut i32)" if each.mutable else "i32"} (i32.const {_moved(each.value)}))'
-        for name, each in globals_.items()
-    ]
     data = module.memory_of(home, end)[start:]
     escaped = "".join(f"\\{byte:02x}" for byte in data)
     pages = _moved(globals_["__heap_end"].value) // PAGE
-    text = _HOME.read_text(encoding="utf-8").format(
-        pages=pages, globals="\n  ".join(declared), at=_moved(start), data=escaped
-    )
+    text = _HOME.read_text(encoding="utf-8").format(pages=pages, stack=STACK, at=_moved(start), data=escaped)
     return assembled(text)
 
 
-def _with_own_table(runtime: bytes, size: int, globals_: dict[str, module.Global]) -> bytes:
+def _with_own_table(runtime: bytes, size: int) -> bytes:
     parts = [runtime[:8]]
     for kind, content in Reader(runtime, 8).sections():
         changed = content
@@ -96,8 +106,6 @@ def _with_own_table(runtime: bytes, size: int, globals_: dict[str, module.Global
             changed = module.without_tables(runtime)
         elif kind == section.EXPORT:
             changed = binary.appended(content, binary.name(TABLE) + bytes((section.A_TABLE, 0)))
-        elif kind == section.ELEMENT:
-            changed = module.with_first_offset(content, globals_[_RUNTIME_TABLE].value)
         parts.append(binary.section(kind, changed))
         if kind == section.FUNCTION:
             table = bytes((1, _FUNCREF, 0)) + binary.number(size)

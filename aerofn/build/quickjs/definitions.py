@@ -38,7 +38,7 @@ class Definition:
         section: the kind of section it stands in.
         sort: of what it defines.
         parts: its bytes, with references where an index belongs.
-        name: of an import, or of the export that an alias is of.
+        name: of an import or an export, or of the export that an alias is of.
         of: the instance that an alias is of, or the type that an import is of.
     """
 
@@ -160,6 +160,11 @@ class Definitions:
     def imports(self) -> dict[bytes, Ref]:
         """All that it imports, by name."""
         return {found.name: ref for ref, found in self.all.items() if found.section == IMPORT}
+
+    def without_export(self, name: bytes) -> None:
+        """Forget what it exports by that name."""
+        exported = {found.name: ref for ref, found in self.all.items() if found.section == EXPORT}
+        del self.all[exported[name]]
 
     def written(self, first: list[Ref]) -> bytes:
         """The component of what its exports need, without the imports that they do not.
@@ -317,9 +322,9 @@ def _import(reader: Reader) -> Definition:
 
 def _export(reader: Reader) -> Definition:
     item = _Item(reader)
-    _extern_name(reader)
+    name = _extern_name(reader)
     sort = _sort(reader)
     item.ref(sort)
     if sort == "type" or reader.byte():
         raise UnsupportedError("export")
-    return Definition(EXPORT, sort, item.parts())
+    return Definition(EXPORT, sort, item.parts(), name)

@@ -2,8 +2,8 @@
 
 What it links has a table of functions that is filled at each start, a megabyte of stack that is cleared at each
 end, an adapter, a module loader and most of WASI, which a finished function has no use for, and stands in for every
-function of the host until that is there. Here home answers what has one answer, and the host's functions are there
-first: they allocate through home's cell.
+function of the host until that is there. Here the runtime itself has what has one answer, and the host's functions are
+there first: they allocate through home's cell.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from aerofn.build.quickjs import module
 from aerofn.build.quickjs.cores import CELL, TABLE, Cores, linked
 from aerofn.build.quickjs.definitions import MODULE, TYPE, CoreInstance, Definition, Definitions, Ref
-from aerofn.runtime import section
+from aerofn.build.quickjs.known import imports_of
 from aerofn.runtime.binary import UnsupportedError
 from aerofn.runtime.initial import assembled
 
@@ -53,7 +53,8 @@ def relinked(component: bytes, runtime: bytes) -> Linked:
     modules = module.core_modules(component)
     cores = linked(modules[HOME], runtime, modules[_BINDINGS])
     wiring = _Wiring(component, cores)
-    return Linked(wiring.template(), wiring.beginning())
+    beginning = wiring.beginning()
+    return Linked(wiring.template(), beginning)
 
 
 class _Wiring:
@@ -70,7 +71,6 @@ class _Wiring:
         self._shim, self._actual = fixup.given[b"shim"], instances[fixup.given[b"actual"]]
         self._put(HOME, cores.home)
         self._put(_BINDINGS, cores.bindings)
-        self._at_home = section.exports(module.content_of(cores.home, section.EXPORT))
         self._rewire_functions()
         self._rewire_instances()
         self._only_read_the_clock()
@@ -83,8 +83,10 @@ class _Wiring:
         self._found.all[Ref("core module", index)] = Definition(MODULE, "core module", [core])
 
     def template(self) -> bytes:
+        """Written last: it has no `init` any more."""
+        self._found.without_export(b"init")
         self._put(_RUNTIME, self._cores.runtime)
-        return self._found.written([self._home])
+        return self._found.written([self._home, self._runtime])
 
     def beginning(self) -> bytes:
         self._put(_RUNTIME, self._cores.beginning)
@@ -111,20 +113,25 @@ class _Wiring:
         instances = self._found.core_instances()
         instances[self._home].given.clear()
         runtime, bindings = instances[self._runtime], instances[self._bindings]
-        for given in runtime.given.values():
-            self._answer_at_home(instances[given])
-        del instances[runtime.given[b"env"]].given[TABLE]
         instances[bindings.given[b"env"]].given.update(
             {
                 _REALLOC: self._found.alias(self._runtime, "core func", _REALLOC),
                 CELL: self._found.alias(self._home, "core table", CELL),
             }
         )
+        self._give_what_is_imported(runtime, self._cores.runtime)
+        self._give_what_is_imported(bindings, self._cores.bindings)
 
-    def _answer_at_home(self, given: CoreInstance) -> None:
-        for name, ref in given.given.items():
-            if ref.sort == "core func" and name in self._at_home:
-                given.given[name] = self._found.alias(self._home, "core func", name)
+    def _give_what_is_imported(self, instance: CoreInstance, core: bytes) -> None:
+        """No more than that: what it was given as linked may be nowhere any more."""
+        instances = self._found.core_instances()
+        wanted = {each.key for each in imports_of(core)}
+        for giver, ref in list(instance.given.items()):
+            given = instances[ref].given
+            for name in [name for name in given if (giver, name) not in wanted]:
+                del given[name]
+            if not given:
+                del instance.given[giver]
 
     def _only_read_the_clock(self) -> None:
         clock = next(ref for name, ref in self._found.imports().items() if name.startswith(_CLOCK))

@@ -9,8 +9,8 @@ from aerofn.runtime.binary import Reader, UnsupportedError
 
 _MODULE = 1
 _I32 = 0x7F
-_I32_CONST, _GLOBAL_GET, _END = 0x41, 0x23, 0x0B
-_OPERANDS = {_I32_CONST: 1, _GLOBAL_GET: 1, 0x6A: 0}  # i32.const, global.get, i32.add
+_I32_CONST, _END = 0x41, 0x0B
+_OPERANDS = {_I32_CONST: 1, 0x23: 1, 0x6A: 0}  # i32.const, global.get, i32.add
 Segments = list[tuple[int, bytes]]
 
 
@@ -168,13 +168,3 @@ def without_sections(module: bytes, kinds: Collection[int]) -> bytes:
     return module[:8] + b"".join(
         binary.section(kind, content) for kind, content in Reader(module, 8).sections() if kind not in kinds
     )
-
-
-def with_first_offset(content: bytes, offset: int) -> bytes:
-    """A section of elements whose first segment, which begins at a global's value, begins at this number."""
-    reader = Reader(content)
-    count = reader.number()
-    if (reader.number(), reader.byte()) != (0, _GLOBAL_GET):
-        raise UnsupportedError("elements")
-    reader.number()
-    return binary.number(count) + b"\x00\x41" + binary.signed(offset) + content[reader.at :]

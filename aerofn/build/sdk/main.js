@@ -5,7 +5,7 @@ import { begin } from "./lifetime.js";
 import { restoreDate } from "./clock.js";
 import { findHandler, inputOf } from "./entry.js";
 import { describe, useSourceMap } from "./errors.js";
-import { parse, stringify } from "./json.js";
+import { parseEvent, stringify } from "./json.js";
 import { settle } from "./timers.js";
 import { warm } from "./warm.js";
 
@@ -26,7 +26,7 @@ export function serve(exported, readSourceMap) {
       const fail = (thrown) => failed(JSON.stringify(describe(thrown)));
       begin();
       try {
-        const event = parse(text);
+        const event = parseEvent(text);
         settle(handler(inputOf(event), event), (value) => succeeded(stringify(outputOf(value))), fail);
       } catch (thrown) {
         fail(thrown);

@@ -2,7 +2,7 @@
 // QuickJS makes a built-in function when it is first looked up, and shares the layout of objects with the same keys, in
 // the same order, as long as one of them is there.
 
-import { parse, stringify, stringifyParameters } from "./json.js";
+import { parse, parseEvent, stringify, stringifyParameters } from "./json.js";
 
 const EVENT = {
   id: "", trigger: "http",
@@ -12,6 +12,6 @@ const EVENT = {
 const ANSWER = { rows: [{}], rowCount: 1 };
 
 const asked = [Promise.resolve, Promise.prototype.then, "".toWellFormed, [][Symbol.iterator]().next];
-const seen = [EVENT, ANSWER].map((value) => parse(stringify(value)));
+const seen = [EVENT, ANSWER].map((value) => [parse(stringify(value)), parseEvent(`${stringify(value)} `)]);
 
 export const warm = () => [asked, seen, stringifyParameters([1])];

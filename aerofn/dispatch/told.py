@@ -1,0 +1,17 @@
+"""What an event's text tells beside its JSON: that no number in it needs care.
+
+A JavaScript number holds 15 digits, so the SDK looks for longer ones before it parses: for an event of usual size that
+takes QuickJS 25 µs, and one here. A space behind the text says that there are none. JSON allows it, and who knows
+nothing of it, a guest built before or in another language, does as always.
+"""
+
+_DIGITS = bytes.maketrans(b"123456789.", b"0000000000")
+_LONG = b"0" * 16
+_MOST = 64 << 10  # bytes: a copy of a larger text would hold up the loop
+
+
+def told(event: bytes) -> bytes:
+    """An event's text for its function, with a space behind it if it has no run of 16 digits or points."""
+    if len(event) > _MOST or _LONG in event.translate(_DIGITS):
+        return event
+    return event + b" "
