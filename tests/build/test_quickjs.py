@@ -33,7 +33,7 @@ from aerofn.build.contract import contract
 from aerofn.build.node import find_node, run_script, workshop
 from aerofn.build.quickjs import base, base_for, module
 from aerofn.build.quickjs.definitions import Definitions, Ref
-from aerofn.build.quickjs.known import bodies_of, known
+from aerofn.build.quickjs.known import bodies_of, imports_of, known
 from aerofn.build.quickjs.prune import exporting, pruned
 from aerofn.build.quickjs.snapshot import spans
 from aerofn.build.toolchain import QUICKJS, ensure_toolchain
@@ -89,6 +89,11 @@ def test_what_a_component_starts_with(author: Write) -> None:
     assert section.TABLE in runtime
     assert not {section.MEMORY, section.DATA, section.START} & runtime
     assert not {section.MEMORY, section.TABLE} & bindings
+    imported = {each.key for each in imports_of(module.core_modules(wasm)[1])}
+    assert {name for giver, name in imported if giver == b"env"} == {b"memory", b"__stack_pointer"}
+    assert {giver.partition(b"@")[0] for giver, _ in imported} == {
+        b"$root", b"[export]$root", b"env", b"wasi:clocks/monotonic-clock", b"wasi:clocks/wall-clock"
+    }  # fmt: skip
     found = Definitions(wasm)
     assert [each.module for each in found.core_instances().values() if each.module] == [
         Ref("core module", index) for index in range(3)
