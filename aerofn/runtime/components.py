@@ -90,11 +90,12 @@ class Files:
 class Component:
     """A compiled component, ready to run. Freed when the last run that holds it is over."""
 
-    __slots__ = ("_codes", "_files", "_links", "anatomy", "digest", "heat", "tier")
+    __slots__ = ("_codes", "_files", "_links", "anatomy", "digest", "ended", "heat", "tier")
 
     def __init__(self, tiers: Tiers, links: Links, digest: bytes, files: Files, anatomy: Anatomy) -> None:
         self.digest = digest
         self.anatomy = anatomy
+        self.ended = 0.0  # when its last run ended: perf_counter
         self.heat = 0  # how often its runs outlasted their first slice lately
         self._links = links
         self._files = files

@@ -30,14 +30,19 @@ class Fiber:
     A place of `tier` was taken for it: it gives it back when it is released, or cannot be made (`CannotLoad`).
     """
 
-    __slots__ = ("_anatomy", "_block", "_code", "_event", "_tier", "address", "fault_error", "host")
+    __slots__ = (
+        "_block", "_code", "_event", "_memory_mb", "_tier", "address", "component", "fault_error", "host",
+        "until",
+    )  # fmt: skip
 
     host: Host
+    until: float  # how long it is kept, if it was made ahead: the loop's time
 
     def __init__(self, component: "Component", tier: "Tier", limits: Limits) -> None:
         self.fault_error: BaseException | None = None  # what the host raised
-        self._anatomy = anatomy = component.anatomy
+        self.component = component
         self._tier = tier
+        self._memory_mb = limits.memory_mb
         try:
             self._code = code = component.code(tier)
         except CannotLoad:
@@ -47,16 +52,29 @@ class Fiber:
         self._block = block = _blocks.pop() if _blocks else Block()
         self.address = address = block.address
         running[address] = self
-        sandbox.start(address, code.plan, anatomy.memory_size(limits.memory_mb << 20))
+        sandbox.start(address, code.plan, component.anatomy.memory_size(limits.memory_mb << 20))
 
-    def instantiate(self, most_ns: int) -> bool:
-        """Ahead of the run: false if it failed, computed longer, or called the host, which is not there yet."""
-        while True:
-            said = sandbox.advance(self.address)
-            if said:
-                return bool(said == READY)
-            if self._block.seen().cpu_ns >= most_ns:
-                return False
+    # --- ahead of its run ---
+
+    def make_ready(self) -> None:
+        """Instantiate the guest, as far as that takes a moment and no host."""
+        sandbox.make_ready(self.address)
+
+    @property
+    def ready(self) -> bool:
+        """Whether the guest is instantiated and has not run yet."""
+        return self._block.seen().state == READY
+
+    def fits(self, component: "Component", limits: Limits) -> bool:
+        """Whether it can be the sandbox of such a run."""
+        return self.component is component and self._memory_mb == limits.memory_mb
+
+    @property
+    def at_home(self) -> bool:
+        """Whether it lives in the tier where its component's runs belong."""
+        return self._tier is self.component.tier
+
+    # --- the run ---
 
     def begin(self, event: bytes, host: Host) -> None:
         """Say what the run is for; it goes on by `advance`."""
@@ -125,11 +143,17 @@ class Fiber:
 
     def memory_peak(self, pages: int) -> int | None:
         """Bytes; known when the guest came to its end."""
-        return pages * PAGE + self._anatomy.static_bytes if pages else None
+        return pages * PAGE + self.component.anatomy.static_bytes if pages else None
 
     def failure(self) -> str | None:
         """Wasmtime's account of a trap, if there was one; given once."""
         return self._block.failure()
+
+    def forget(self) -> None:
+        """The run is over: another will have this fiber."""
+        self.fault_error = None
+        self._event = b""
+        del self.host
 
     def release(self) -> None:
         """Unwind the guest if it still runs, and free all that belongs to it. Never during `advance`."""

@@ -24,7 +24,7 @@ from aerofn.runtime.fiber import Fiber
 from aerofn.runtime.host import Host
 from aerofn.runtime.invocation import Invocation
 from aerofn.runtime.links import CannotLoad
-from aerofn.runtime.spare import Spare
+from aerofn.runtime.spare import Spares
 from aerofn.runtime.starts import Starts
 from aerofn.runtime.ticker import Ticker
 from aerofn.runtime.tier import Tiers
@@ -71,7 +71,7 @@ class Runtime:
             workers.close()
             raise
         self.turns = Turns(self.loop, self.config.slice_ms)
-        self.spare = Spare(self._tiers, self.loop)
+        self.spares = Spares(self._tiers, self.workers, self.loop)
         self.ended = Ended(self.loop)
         self.starts = Starts(self.loop)
         self._state = State.RUNNING
@@ -130,7 +130,7 @@ class Runtime:
         if not self.turns.free():
             await self.turns.wait()  # making a store takes a while too
         try:
-            fiber = self.spare.take(component, limits) or self._fresh(component, limits)
+            fiber = self.spares.take(component, limits) or self._fresh(component, limits)
             while fiber is None and await self.workers.freed():
                 fiber = self._fresh(component, limits)
         except CannotLoad as error:
@@ -154,8 +154,8 @@ class Runtime:
         self.ended.free()
         self.workers.take_back()
         tier = self._tiers.take(component.tier)
-        if tier is None and self.spare.component is not None:
-            self.spare.drop()
+        if tier is None and self.spares:
+            self.spares.drop()
             tier = self._tiers.take(component.tier)
         return None if tier is None else Fiber(component, tier, limits)
 
@@ -164,17 +164,17 @@ class Runtime:
         if self._state is State.RUNNING and self.turns.free():
             self.ticker.touch()
             self.ended.free()
-            self.spare.make(component, limits)
+            self.spares.make(component, limits)
 
     async def close(self) -> None:
         """Stop the threads and forget all components. Runs must be over. Idempotent."""
         before, self._state = self._state, State.CLOSED
         if before is State.RUNNING:
-            self.spare.drop()
             self.ended.free()
+            self.workers.close()
+            self.spares.drop()
         self._components.close()
         if before is State.RUNNING:
-            self.workers.close()
             await asyncio.to_thread(self.ticker.close)
 
 

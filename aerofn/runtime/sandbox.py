@@ -16,6 +16,7 @@ from aerofn.runtime.library import holding_library, library
 
 # What `advance` says, and what `take` gives: `sandbox.h` has the same.
 OVER, READY, ASKS = 1, 2, 4
+ADVANCE, RELEASE, RENEW = range(3)
 NOTHING, DB_QUERY, HTTP_FETCH, WAIT, LOG, ENV = range(6)
 
 _quick_library, _slow_library = holding_library(), library()
@@ -55,12 +56,13 @@ plan_delete = _quick("plan_delete", None, c_void_p)
 start = _quick("start", None, c_void_p, c_void_p, c_int64)
 begin = _quick("begin", None, c_void_p, c_char_p, c_size_t)
 advance = _slow("advance", c_int, c_void_p)
+make_ready = _slow("make_ready", c_int, c_void_p)
 release = _slow("release", None, c_void_p)
 take = _quick("take", c_int, c_void_p)
 answer = _quick("answer", None, c_void_p, c_bool, c_char_p, c_size_t)
 
 pool_new = _quick("pool_new", c_void_p, c_uint, c_int)
-pool_put = _quick("pool_put", None, c_void_p, c_void_p, c_bool)
+pool_put = _quick("pool_put", None, c_void_p, c_void_p, c_int)
 pool_done = _quick("pool_done", c_void_p, c_void_p)
 pool_expect = _quick("pool_expect", None, c_void_p)
 pool_close = _slow("pool_close", None, c_void_p)

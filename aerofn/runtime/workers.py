@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 
 from aerofn.errors import HostError
 from aerofn.runtime import sandbox
@@ -42,7 +42,7 @@ class Workers:
         self._loop = loop
         self._line: Line[Slice] = Line()
         self._most = 2 * count
-        self._given: dict[int, Slice | Fiber] = {}  # by the run's address: what the threads have
+        self._given: dict[int, Slice | Callable[[], None]] = {}  # by the run's address: what the threads have
         self._count = count
         self._slices = 0  # of what they have
         self._later: asyncio.TimerHandle | None = None
@@ -61,7 +61,7 @@ class Workers:
     @property
     def busy(self) -> int:
         """How many threads advance a guest, at the most."""
-        return min(self._slices, self._count)
+        return min(len(self._given), self._count)
 
     @property
     def full(self) -> bool:
@@ -97,8 +97,16 @@ class Workers:
         """`fiber.release` on a thread, before all that waits; nobody waits for it."""
         if self._pool is None:
             fiber.release()
-            return
-        self._give(fiber, fiber)
+        else:
+            self._untold(fiber, sandbox.RELEASE, fiber.released)
+
+    def renew(self, fiber: Fiber, done: Callable[[], None]) -> None:
+        """Likewise, and a fresh sandbox in its place; `done` is called when somebody looks."""
+        self._untold(fiber, sandbox.RENEW, done)
+
+    def _untold(self, fiber: Fiber, errand: int, done: Callable[[], None]) -> None:
+        self._given[fiber.address] = done
+        sandbox.pool_put(self._pool, fiber.address, errand)
         if self._later is None:
             self._later = self._loop.call_later(LATER_S, self._look_later)
 
@@ -130,11 +138,8 @@ class Workers:
         while self._slices < self._most and (piece := self._line.take()) is not None:
             piece.given = True
             self._slices += 1
-            self._give(piece.fiber, piece)
-
-    def _give(self, fiber: Fiber, what: Slice | Fiber) -> None:
-        self._given[fiber.address] = what
-        sandbox.pool_put(self._pool, fiber.address, what is fiber)
+            self._given[piece.fiber.address] = piece
+            sandbox.pool_put(self._pool, piece.fiber.address, sandbox.ADVANCE)
 
     def _told(self) -> None:
         """The threads have done something."""
@@ -146,12 +151,12 @@ class Workers:
         """Look at what the threads have done."""
         while self._pool is not None and (address := sandbox.pool_done(self._pool)):
             done = self._given.pop(address)
-            if isinstance(done, Fiber):
-                done.released()
+            if isinstance(done, Slice):
+                self._slices -= 1
+                done.finish(done.fiber.seen().state)
+            else:
+                done()
                 self._freed.set()
-                continue
-            self._slices -= 1
-            done.finish(done.fiber.seen().state)
 
     def close(self) -> None:
         """Stop the threads when they have done all they have; nobody may wait for them any more."""

@@ -54,10 +54,12 @@ static struct run *shift(struct line *line)
 
 static void work(struct run *run)
 {
-    if (run->released)
+    if (run->errand == ADVANCE)
+        aerofn_advance(run);
+    else if (run->errand == RELEASE)
         aerofn_release(run);
     else
-        aerofn_advance(run);
+        aerofn_renew(run);
 }
 
 /* Wake the loop, unless it knows. */
@@ -88,11 +90,12 @@ static void *serve(void *given)
     for (;;) {
         struct run *run = shift(&pool->waiting);
         if (run) {
+            bool awaited = run->errand == ADVANCE;
             pthread_mutex_unlock(&pool->lock);
             work(run);
             pthread_mutex_lock(&pool->lock);
             append(&pool->done, run);
-            if (!run->released || pool->expected) /* else it is found with what comes after it */
+            if (awaited || pool->expected) /* else it is found with what comes after it */
                 wake(pool);
         } else if (pool->closing) {
             break;
@@ -142,12 +145,12 @@ struct pool *aerofn_pool_new(unsigned count, int wake)
     return NULL;
 }
 
-/* Have a run advanced, or released before all others; `aerofn_pool_done` gives it back. */
-void aerofn_pool_put(struct pool *pool, struct run *run, bool release)
+/* Have a run advanced, or released or renewed before all others; `aerofn_pool_done` gives it back. */
+void aerofn_pool_put(struct pool *pool, struct run *run, int errand)
 {
-    run->released = release;
+    run->errand = (enum errand)errand;
     pthread_mutex_lock(&pool->lock);
-    if (release)
+    if (errand != ADVANCE)
         prepend(&pool->waiting, run);
     else
         append(&pool->waiting, run);

@@ -42,9 +42,13 @@ enum phase { INSTANTIATING, CALLING, MEASURING };
 
 struct call;
 
+/* What a pool's thread does with a run. */
+enum errand { ADVANCE, RELEASE, RENEW };
+
 struct run {
     struct seen seen;
     const struct plan *plan;
+    int64_t memory; /* bytes that each of its memories may have */
     void *store;
     context *context;
     future *future;
@@ -61,7 +65,7 @@ struct run {
     size_t held;    /* bytes of their arguments */
     /* in a pool */
     struct run *next;
-    bool released;
+    enum errand errand;
 };
 
 /* What `aerofn_advance` says: neither OVER nor READY is a guest that waits, or gives way. */
@@ -82,5 +86,6 @@ void forget_calls(struct run *run);
 
 int aerofn_advance(struct run *run);
 void aerofn_release(struct run *run);
+void aerofn_renew(struct run *run);
 
 #endif
