@@ -106,7 +106,7 @@ class Invocation:
         What is left after an answer is short: giving it to a thread and back would take as long.
         """
         runtime = self._runtime
-        return self._heavy and not self._fiber.ready and runtime.running > 1 and not runtime.workers.full
+        return self._heavy and runtime.running > 1 and not runtime.workers.full
 
     async def _on_loop(self, first: bool) -> int:
         if not (first or self._runtime.turns.free()):  # it was made in a turn
@@ -205,7 +205,7 @@ class Invocation:
         if self._was_hot:
             # it may have touched much memory, and giving that back takes a while
             runtime.workers.release(self._fiber)
-        elif seen.state & OVER and runtime.spare_cores and runtime.spares.renew(self._fiber):
+        elif seen.state & OVER and runtime.spares.renew(self._fiber):
             pass
         elif self._better_away():
             runtime.workers.release(self._fiber)

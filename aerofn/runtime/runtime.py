@@ -24,7 +24,7 @@ from aerofn.runtime.fiber import Fiber
 from aerofn.runtime.host import Host
 from aerofn.runtime.invocation import Invocation
 from aerofn.runtime.links import CannotLoad
-from aerofn.runtime.spare import Spares
+from aerofn.runtime.spare import MOST, Spares
 from aerofn.runtime.starts import Starts
 from aerofn.runtime.ticker import Ticker
 from aerofn.runtime.tier import Tiers
@@ -71,7 +71,8 @@ class Runtime:
             workers.close()
             raise
         self.turns = Turns(self.loop, self.config.slice_ms)
-        self.spares = Spares(self._tiers, self.workers, self.loop)
+        most = MOST if self.spare_cores else 0
+        self.spares = Spares(self._tiers, workers, self.ticker, self.loop, most=most)
         self.ended = Ended(self.loop)
         self.starts = Starts(self.loop)
         self._state = State.RUNNING
@@ -154,7 +155,7 @@ class Runtime:
         self.ended.free()
         self.workers.take_back()
         tier = self._tiers.take(component.tier)
-        if tier is None and self.spares:
+        if tier is None:
             self.spares.drop()
             tier = self._tiers.take(component.tier)
         return None if tier is None else Fiber(component, tier, limits)

@@ -62,7 +62,7 @@ take = _quick("take", c_int, c_void_p)
 answer = _quick("answer", None, c_void_p, c_bool, c_char_p, c_size_t)
 
 pool_new = _quick("pool_new", c_void_p, c_uint, c_int)
-pool_put = _quick("pool_put", None, c_void_p, c_void_p, c_int)
+pool_put = _quick("pool_put", None, c_void_p, c_void_p, c_int, c_bool)
 pool_done = _quick("pool_done", c_void_p, c_void_p)
 pool_expect = _quick("pool_expect", None, c_void_p)
 pool_close = _slow("pool_close", None, c_void_p)

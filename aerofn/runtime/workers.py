@@ -65,8 +65,8 @@ class Workers:
 
     @property
     def full(self) -> bool:
-        """Whether who comes now would have to wait in line."""
-        return self._slices >= self._most
+        """Whether who comes now would have to wait in line, or the threads have gone."""
+        return self._pool is None or self._slices >= self._most
 
     async def advance(self, owner: Hashable, fiber: Fiber) -> int:
         """`fiber.advance` on a thread, in a turn of `owner`.
@@ -98,15 +98,18 @@ class Workers:
         if self._pool is None:
             fiber.release()
         else:
-            self._untold(fiber, sandbox.RELEASE, fiber.released)
+            self._untold(fiber, sandbox.RELEASE, fiber.released, wake=True)
 
-    def renew(self, fiber: Fiber, done: Callable[[], None]) -> None:
-        """Likewise, and a fresh sandbox in its place; `done` is called when somebody looks."""
-        self._untold(fiber, sandbox.RENEW, done)
+    def renew(self, fiber: Fiber, done: Callable[[], None], *, wake: bool) -> None:
+        """Release `fiber` on a thread and make it ready once more; `done` is called when somebody looks.
 
-    def _untold(self, fiber: Fiber, errand: int, done: Callable[[], None]) -> None:
+        Without `wake` it may lie there until more is given to the threads. Not when the threads are `full`.
+        """
+        self._untold(fiber, sandbox.RENEW, done, wake=wake)
+
+    def _untold(self, fiber: Fiber, errand: int, done: Callable[[], None], *, wake: bool) -> None:
         self._given[fiber.address] = done
-        sandbox.pool_put(self._pool, fiber.address, errand)
+        sandbox.pool_put(self._pool, fiber.address, errand, wake)
         if self._later is None:
             self._later = self._loop.call_later(LATER_S, self._look_later)
 
@@ -139,7 +142,7 @@ class Workers:
             piece.given = True
             self._slices += 1
             self._given[piece.fiber.address] = piece
-            sandbox.pool_put(self._pool, piece.fiber.address, sandbox.ADVANCE)
+            sandbox.pool_put(self._pool, piece.fiber.address, sandbox.ADVANCE, True)
 
     def _told(self) -> None:
         """The threads have done something."""

@@ -123,11 +123,32 @@ SPIN = "(loop $again (br $again))"
 RECURSION = "(func $down (param i32) (result i32) (i32.add (i32.const 1) (call $down (local.get 0))))"
 GROWTH = "(loop $again (br_if $again (i32.ne (i32.const -1) (memory.grow (i32.const 16)))))"
 STARTS_SPINNING = "(func $begin (loop $again (br $again))) (start $begin)"
+# ten milliseconds or some more
+STARTS_COMPUTING = """
+(func $begin (local $i i32)
+  (loop $again (br_if $again (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 30000000)))))
+(start $begin)
+"""
 TABLES = """
 (loop $again
   (drop (table.grow $t (ref.null func) (i32.const 1000000)))
   (br_if $again (i32.ne (i32.const -1) (table.grow $t (ref.null func) (i32.const 1000)))))
 """
+
+
+def logs_early() -> bytes:
+    """Its module calls the host when it is instantiated, and so before there is one for it."""
+    return component(
+        fields="(func $begin (call $log (i32.const 0) (i32.const 1) (i32.const 0) (i32.const 1))) (start $begin)",
+        imports=f"""{HOST}
+(core module $room (memory (export "memory") 1))
+(core instance $r (instantiate $room))
+(core func $log (canon lower (func $host "log") (memory (core memory $r "memory"))))
+(core instance $h (export "log" (func $log)))
+""",
+        core_imports='(import "host" "log" (func $log (param i32 i32 i32 i32)))',
+        arguments='(with "host" (instance $h))',
+    )
 
 
 def explorer() -> bytes:

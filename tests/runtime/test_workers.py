@@ -28,6 +28,7 @@ class Held:
         self.workers = Workers(1, asyncio.get_running_loop())
         self.ended: list[str] = []
         self.closed = False
+        self.fibers: list[Fiber] = []
         self._runtime, self._other = runtime, other
         self._spinners = [self.fiber(spinner, b"s") for _ in range(HELD)]
         self._spinning = [
@@ -39,6 +40,7 @@ class Held:
         assert component.tier.take()
         fiber = Fiber(component, component.tier, Limits())
         fiber.begin(event, FakeHost())
+        self.fibers.append(fiber)
         return fiber
 
     def start(self, owner: str) -> "asyncio.Task[None]":
@@ -76,7 +78,7 @@ async def held(make_runtime: Callable[..., object], c_wasm: bytes) -> AsyncItera
     yield held
     await held.let_go()
     held.close()
-    assert not running
+    assert not any(running.get(fiber.address) is fiber for fiber in held.fibers)
 
 
 async def test_owners_take_turns(held: Held) -> None:

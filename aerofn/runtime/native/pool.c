@@ -17,7 +17,7 @@ struct line {
 struct pool {
     pthread_mutex_t lock;
     pthread_cond_t there;
-    struct line waiting, done;
+    struct line waiting, renewals, done; /* the second only when the first is empty */
     int wake;  /* a pipe's end, written to when there is something in `done` that somebody waits for */
     bool told; /* and `done` has not been empty since */
     bool expected; /* somebody waits for a release */
@@ -63,7 +63,7 @@ static void work(struct run *run)
 }
 
 /* Wake the loop, unless it knows. */
-static void wake(struct pool *pool)
+static void tell(struct pool *pool)
 {
     if (pool->told)
         return;
@@ -89,6 +89,8 @@ static void *serve(void *given)
     pthread_mutex_lock(&pool->lock);
     for (;;) {
         struct run *run = shift(&pool->waiting);
+        if (!run)
+            run = shift(&pool->renewals);
         if (run) {
             bool awaited = run->errand == ADVANCE;
             pthread_mutex_unlock(&pool->lock);
@@ -96,7 +98,7 @@ static void *serve(void *given)
             pthread_mutex_lock(&pool->lock);
             append(&pool->done, run);
             if (awaited || pool->expected) /* else it is found with what comes after it */
-                wake(pool);
+                tell(pool);
         } else if (pool->closing) {
             break;
         } else {
@@ -145,16 +147,18 @@ struct pool *aerofn_pool_new(unsigned count, int wake)
     return NULL;
 }
 
-/* Have a run advanced, or released or renewed before all others; `aerofn_pool_done` gives it back. */
-void aerofn_pool_put(struct pool *pool, struct run *run, int errand)
+/* Have a run advanced or renewed, or, before all others, released; `aerofn_pool_done` gives it back. Without `wake`
+ * a thread may sleep on, until there is more. */
+void aerofn_pool_put(struct pool *pool, struct run *run, int errand, bool wake)
 {
     run->errand = (enum errand)errand;
     pthread_mutex_lock(&pool->lock);
-    if (errand != ADVANCE)
+    if (errand == RELEASE)
         prepend(&pool->waiting, run);
     else
-        append(&pool->waiting, run);
-    pthread_cond_signal(&pool->there);
+        append(errand == RENEW ? &pool->renewals : &pool->waiting, run);
+    if (wake)
+        pthread_cond_signal(&pool->there);
     pthread_mutex_unlock(&pool->lock);
 }
 
@@ -173,9 +177,12 @@ struct run *aerofn_pool_done(struct pool *pool)
 void aerofn_pool_expect(struct pool *pool)
 {
     pthread_mutex_lock(&pool->lock);
+    struct run *run;
     pool->expected = true;
+    while ((run = shift(&pool->renewals)))
+        prepend(&pool->waiting, run);
     if (pool->done.first)
-        wake(pool);
+        tell(pool);
     pthread_mutex_unlock(&pool->lock);
 }
 
