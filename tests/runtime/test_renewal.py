@@ -80,7 +80,8 @@ async def test_what_ends_a_run_ends_one_in_a_renewed_sandbox(make_runtime, js_wa
 @pytest.mark.parametrize("early", ["logs", "computes", "traps"])
 async def test_a_guest_that_cannot_be_made_ahead_is_tried_once(make_runtime, renewed, monkeypatch, early):
     """Its runs are what they were, and no thread keeps it."""
-    monkeypatch.setattr(Invocation, "_heat", lambda _invocation: None)  # what computes for long is not renewed
+    # what computes for long is not renewed
+    monkeypatch.setattr(Invocation, "_heat", lambda _invocation: None)
     own = Sandbox(await make_runtime(worker_threads=1))
     guest = await own.load(EARLY[early])
     outcome = Outcome.TRAP if early == "traps" else Outcome.SUCCESS
