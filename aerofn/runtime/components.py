@@ -5,6 +5,7 @@ import contextlib
 import ctypes
 import hashlib
 import logging
+import math
 import os
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -90,12 +91,13 @@ class Files:
 class Component:
     """A compiled component, ready to run. Freed when the last run that holds it is over."""
 
-    __slots__ = ("_codes", "_files", "_links", "anatomy", "digest", "ended", "heat", "tier")
+    __slots__ = ("_codes", "_files", "_links", "anatomy", "digest", "ended", "heat", "idled", "tier")
 
     def __init__(self, tiers: Tiers, links: Links, digest: bytes, files: Files, anatomy: Anatomy) -> None:
         self.digest = digest
         self.anatomy = anatomy
-        self.ended = 0.0  # when its last run ended: perf_counter
+        # perf_counter: when its last run ended, when the loop last had time to make a sandbox for the next
+        self.ended = self.idled = -math.inf
         self.heat = 0  # how often its runs outlasted their first slice lately
         self._links = links
         self._files = files

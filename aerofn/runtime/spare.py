@@ -62,8 +62,9 @@ class Spares:
         return None
 
     def make(self, component: Component, limits: Limits) -> None:
-        """Have one for `component`, if there is none at all and it can be had at once."""
-        if len(self) or component.digest in self._unfit:
+        """Have one for `component`, if none is ready and it can be had at once."""
+        component.idled = time.perf_counter()
+        if self._ready or component.digest in self._unfit:
             return
         tier = self._tiers.take(component.tier)
         if tier is None:
@@ -77,11 +78,15 @@ class Spares:
         self._keep(fiber)
 
     def renew(self, fiber: Fiber) -> bool:
-        """Have threads free a fiber and make one of its kind, if that is likely to run soon and they have the time."""
+        """Have threads free a fiber and make one of its kind, if that is likely to run soon and they have the time.
+
+        Not where `make` is called for it: the loop has time of its own then, which costs nothing.
+        """
         component, now = fiber.component, time.perf_counter()
         often, component.ended = now - component.ended < OFTEN_S, now
         if (
             not often
+            or now - component.idled < OFTEN_S
             or len(self) >= self._most
             or self._workers.full
             or not fiber.at_home
