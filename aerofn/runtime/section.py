@@ -1,7 +1,8 @@
 """What the sections of a core module hold, as far as AeroFn reads and rewrites them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
+from aerofn.runtime import binary
 from aerofn.runtime.binary import Reader, UnsupportedError
 
 TYPE, IMPORT, FUNCTION, TABLE, MEMORY, GLOBAL, EXPORT = range(1, 8)
@@ -58,6 +59,14 @@ def exports(content: bytes) -> dict[bytes, tuple[int, int]]:
     """Kind and index of each export, by its name."""
     reader = Reader(content)
     return {reader.name(): (reader.byte(), reader.number()) for _ in range(reader.number())}
+
+
+def exported(found: Mapping[bytes, tuple[int, int]]) -> bytes:
+    """A section of such exports."""
+    parts = [
+        binary.name(name) + bytes((kind,)) + binary.number(index) for name, (kind, index) in found.items()
+    ]
+    return binary.number(len(parts)) + b"".join(parts)
 
 
 def bodies(content: bytes) -> list[tuple[int, int]]:

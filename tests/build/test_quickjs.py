@@ -22,6 +22,8 @@ from wasmtime import (
     MemoryType,
     Module,
     Store,
+    Table,
+    TableType,
     Val,
     ValType,
     wat2wasm,
@@ -34,6 +36,7 @@ from aerofn.build.node import find_node, run_script, workshop
 from aerofn.build.quickjs import base, base_for, module
 from aerofn.build.quickjs.definitions import Definitions, Ref
 from aerofn.build.quickjs.known import bodies_of, imports_of, known
+from aerofn.build.quickjs.merge import merged
 from aerofn.build.quickjs.prune import exporting, pruned
 from aerofn.build.quickjs.snapshot import spans
 from aerofn.build.toolchain import QUICKJS, ensure_toolchain
@@ -80,23 +83,23 @@ async def test_the_component_does_what_the_one_that_componentize_qjs_makes_does(
 
 
 def test_what_a_component_starts_with(author: Write) -> None:
-    """Three modules; the table is the runtime's own, so that a function is put there when it is first called."""
+    """Two modules; the table is the runtime's own, so that a function is put there when it is first called."""
     wasm = build(author("export const handler = () => 1;")).output.read_bytes()
-    home, runtime, bindings = (
-        {kind for kind, _ in Reader(core, 8).sections()} for core in module.core_modules(wasm)
-    )
-    assert {section.MEMORY, section.DATA} <= home
-    assert section.TABLE in runtime
-    assert not {section.MEMORY, section.DATA, section.START} & runtime
-    assert not {section.MEMORY, section.TABLE} & bindings
-    imported = {each.key for each in imports_of(module.core_modules(wasm)[1])}
-    assert {name for giver, name in imported if giver == b"env"} == {b"memory", b"__stack_pointer"}
+    home, runtime = module.core_modules(wasm)
+    kinds = [{kind for kind, _ in Reader(core, 8).sections()} for core in (home, runtime)]
+    assert {section.MEMORY, section.DATA} <= kinds[0]
+    assert section.TABLE in kinds[1]
+    assert not {section.MEMORY, section.GLOBAL, section.DATA, section.START} & kinds[1]
+    assert not imports_of(home)
+    imported = {each.key for each in imports_of(runtime)}
+    assert {name for giver, name in imported if giver == b"env"} == {b"memory", b"__stack_pointer", b"cell"}
     assert {giver.partition(b"@")[0] for giver, _ in imported} == {
-        b"$root", b"[export]$root", b"env", b"wasi:clocks/monotonic-clock", b"wasi:clocks/wall-clock"
+        b"$root", b"[export]$root", b"env", b"aerofn:function/clock", b"aerofn:function/host",
+        b"wasi:clocks/monotonic-clock", b"wasi:clocks/wall-clock", b"wasi:random/random",
     }  # fmt: skip
     found = Definitions(wasm)
     assert [each.module for each in found.core_instances().values() if each.module] == [
-        Ref("core module", index) for index in range(3)
+        Ref("core module", index) for index in range(2)
     ]
     assert sorted(name.partition(b"@")[0] for name in found.imports()) == [
         b"aerofn:function/clock",
@@ -232,6 +235,57 @@ def test_imports_that_are_known_become_numbers_and_functions_of_its_own() -> Non
     assert isinstance(total, Func)
     assert total(store) == 0x2A + 10 + 100 + 10
     assert not Module(engine, exporting(wasm, [])).exports
+
+
+def test_two_modules_become_one() -> None:
+    first = bytes(
+        wat2wasm("""(module
+          (import "env" "top" (global $top (mut i32)))
+          (import "env" "memory" (memory 1))
+          (import "i" "one" (func $one (result i32)))
+          (type $sum (func (param i32 i32) (result i32)))
+          (table (export "table") 4 funcref)
+          (elem (i32.const 1) func $one $add)
+          (data (i32.const 8) "\\07")
+          (func $add (export "add") (type $sum) local.get 0 local.get 1 i32.add)
+          (func (export "by table") (param i32) (result i32) (call_indirect (result i32) (local.get 0)))
+          (func (export "needless")))""")
+    )
+    second = bytes(
+        wat2wasm("""(module
+          (import "env" "memory" (memory 1))
+          (import "env" "cell" (table $cell 1 funcref))
+          (import "env" "table" (table $table 4 funcref))
+          (import "i" "two" (func $two (param i64) (result i32)))
+          (import "env" "add" (func $add (param i32 i32) (result i32)))
+          (import "env" "by table" (func $by_table (param i32) (result i32)))
+          (import "env" "top" (global $top (mut i32)))
+          (type $none (func (result i32)))
+          (elem (table $cell) (i32.const 0) func $seven)
+          (elem (table $table) (i32.const 3) func $seven)
+          (func $seven (type $none) (i32.load8_u (i32.const 8)))
+          (func (export "sum") (result i32)
+            (global.set $top (call $two (i64.const 5)))
+            (call $by_table (i32.const 3))
+            (call $by_table (i32.const 1))
+            (block (param i32 i32) (result i32) call $add)
+            (call_indirect $cell (type $none) (i32.const 0))
+            (call_indirect $table (param i32 i32) (result i32) (i32.const 2))))""")
+    )
+    engine = Engine()
+    store = Store(engine)
+    found = Module(engine, merged(first, second, {b"needless": b"kept"}))
+    assert [each.name for each in found.imports] == ["top", "memory", "one", "cell", "two"]
+    assert [each.name for each in found.exports] == ["sum", "kept"]
+    top = Global(store, GlobalType(ValType.i32(), True), Val.i32(0))
+    one = Func(store, FuncType([], [ValType.i32()]), lambda: 100)
+    two = Func(store, FuncType([ValType.i64()], [ValType.i32()]), lambda value: value + 1)
+    cell = Table(store, TableType(ValType.funcref(), Limits(1, None)), None)
+    given = [top, Memory(store, MemoryType(Limits(1, None))), one, cell, two]
+    total = Instance(store, found, given).exports(store)["sum"]
+    assert isinstance(total, Func)
+    assert total(store) == 7 + 100 + 7
+    assert top.value(store) == 6
 
 
 @pytest.mark.parametrize("own", ["(global (mut i32) (i32.const 1))", "(func (global.set 0 (i32.const 1)))"])

@@ -1,15 +1,16 @@
-"""The core modules of a QuickJS component as we link them: home, the runtime, and the world's bindings.
+"""The core modules of a QuickJS component as we link them: home, and the runtime with the world's bindings in it.
 
 Home has what the others share: memory, the global that tells where in it the stack is, and a cell for the function that
 allocates, so that what allocates for the host can be named before it is there. Where they are in memory and in the
-table is written into the others.
+table is written into the runtime.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from aerofn.build.quickjs import module
-from aerofn.build.quickjs.known import Key, bodies_of, imports_of, known
+from aerofn.build.quickjs.known import Key, bodies_of, known
+from aerofn.build.quickjs.merge import merged
 from aerofn.build.quickjs.prune import exporting, pruned
 from aerofn.runtime import binary, section
 from aerofn.runtime.binary import Reader, UnsupportedError
@@ -26,6 +27,13 @@ _FUNCREF = 0x70
 _RUNTIME, _BINDINGS = "componentize_qjs_runtime.wasm", "wit-dylib.wasm"
 _ALLOCATOR = f"{_RUNTIME}:cabi_realloc"  # its place in the table
 _BINDINGS_DATA = f"{_BINDINGS}:memory_base"  # the last before the heap
+RUNTIME_BEGINS = b"runtime: __wasm_apply_data_relocs"  # the bindings have one too
+_TO_BEGIN = {
+    b"__wasm_apply_data_relocs": RUNTIME_BEGINS,
+    b"init": b"init",
+    b"cabi_post_init": b"cabi_post_init",
+}
+_ONLY_TO_BEGIN = {b"__wasm_apply_data_relocs", b"__wasm_call_ctors", b"cabi_realloc"}  # the last by the cell
 _HOME, _ANSWERS = (Path(__file__).with_name(f"{name}.wat") for name in ("home", "answers"))
 
 
@@ -35,15 +43,13 @@ class Cores:
 
     Attributes:
         home: with the bindings' data, which the runtime's own are not part of.
-        runtime: as it is after `init`: what it has in memory is in home's.
-        beginning: the runtime that puts its data into memory when it is instantiated.
-        bindings: of the world; they fill the cell.
+        runtime: with the bindings, which fill the cell; as it is after `init`: what it has in memory is in home's.
+        beginning: the same before `init`, with RUNTIME_BEGINS: it puts its data into memory when it is instantiated.
     """
 
     home: bytes
     runtime: bytes
     beginning: bytes
-    bindings: bytes
 
 
 def linked(home: bytes, runtime: bytes, bindings: bytes) -> Cores:
@@ -60,9 +66,10 @@ def linked(home: bytes, runtime: bytes, bindings: bytes) -> Cores:
     answers = bodies_of(assembled(_ANSWERS.read_text(encoding="utf-8")))
     placed = known(_with_cell(pruned(bindings), globals_), _places(_BINDINGS, globals_), {})
     own = known(_with_own_table(runtime, _table(home)), _places(_RUNTIME, globals_), answers)
-    started = module.without_sections(own, (section.DATA, section.DATA_COUNT, section.START))
-    wanted = {TABLE, *(name for (_, name) in (each.key for each in imports_of(placed)))}
-    return Cores(_home(home, globals_), exporting(started, wanted), own, placed)
+    beginning = merged(own, placed, _TO_BEGIN)
+    exports = section.exports(module.content_of(placed, section.EXPORT)).keys() - _ONLY_TO_BEGIN
+    started = module.without_sections(beginning, (section.DATA, section.DATA_COUNT, section.START))
+    return Cores(_home(home, globals_), exporting(started, exports), beginning)
 
 
 def _places(name: str, globals_: dict[str, module.Global]) -> dict[Key, int]:

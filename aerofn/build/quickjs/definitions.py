@@ -153,6 +153,13 @@ class Definitions:
         parts: list[bytes | Ref] = [head, instance, binary.name(name)]
         return self.add(Definition(ALIAS, sort, parts, name, instance))
 
+    def point(self, old: Ref, new: Ref) -> None:
+        """Let aliases of what an instance exports be of what another one does."""
+        for found in self.all.values():
+            if isinstance(found, Definition) and found.of == old:
+                found.of = new
+                found.parts = [new if part == old else part for part in found.parts]
+
     def core_instances(self) -> dict[Ref, CoreInstance]:
         """Those that it has."""
         return {ref: found for ref, found in self.all.items() if isinstance(found, CoreInstance)}

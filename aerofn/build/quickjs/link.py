@@ -9,7 +9,7 @@ there first: they allocate through home's cell.
 from dataclasses import dataclass
 
 from aerofn.build.quickjs import module
-from aerofn.build.quickjs.cores import CELL, TABLE, Cores, linked
+from aerofn.build.quickjs.cores import CELL, RUNTIME_BEGINS, Cores, linked
 from aerofn.build.quickjs.definitions import MODULE, TYPE, CoreInstance, Definition, Definitions, Ref
 from aerofn.build.quickjs.known import imports_of
 from aerofn.runtime.binary import UnsupportedError
@@ -19,13 +19,13 @@ HOME, _RUNTIME, _BINDINGS = 0, 2, 3  # among the core modules as componentize-qj
 _CLOCK = b"wasi:clocks/monotonic-clock@"
 # (instance (type (func (result u64))) (export "now" (func (type 0)))): the clock, without the waiting for it
 _READ_ONLY_CLOCK = b"\x01\x42\x02\x01\x40\x00\x00\x77\x04\x00\x03now\x01\x00"
-_REALLOC = b"cabi_realloc"
+_REALLOC, _ENV = b"cabi_realloc", b"env"
 
 # What the linked component does when it starts
-_BEGINNING = """(module
-  (import "runtime" "__wasm_apply_data_relocs" (func $runtime))
-  (import "bindings" "__wasm_apply_data_relocs" (func $bindings))
-  (import "bindings" "__wasm_call_ctors" (func $construct))
+_BEGINNING = f"""(module
+  (import "runtime" "{RUNTIME_BEGINS.decode()}" (func $runtime))
+  (import "runtime" "__wasm_apply_data_relocs" (func $bindings))
+  (import "runtime" "__wasm_call_ctors" (func $construct))
   (func $begin call $runtime call $bindings call $construct)
   (start $begin))"""
 
@@ -70,7 +70,7 @@ class _Wiring:
             raise UnsupportedError("a component without a shim")
         self._shim, self._actual = fixup.given[b"shim"], instances[fixup.given[b"actual"]]
         self._put(HOME, cores.home)
-        self._put(_BINDINGS, cores.bindings)
+        self._found.point(self._bindings, self._runtime)
         self._rewire_functions()
         self._rewire_instances()
         self._only_read_the_clock()
@@ -91,47 +91,36 @@ class _Wiring:
     def beginning(self) -> bytes:
         self._put(_RUNTIME, self._cores.beginning)
         code = self._found.add(Definition(MODULE, "core module", [assembled(_BEGINNING)]))
-        begun = CoreInstance(code, {b"runtime": self._runtime, b"bindings": self._bindings})
+        begun = CoreInstance(code, {b"runtime": self._runtime})
         return self._found.written([self._home, self._found.add(begun)])
 
     def _rewire_functions(self) -> None:
-        """The shim's functions become the host's own, and those allocate through home; the table is the runtime's."""
+        """The shim's functions become the host's own, and those allocate through home."""
         definitions = self._found.all
-        instead = {
-            _REALLOC: definitions[self._found.alias(self._home, "core func", _REALLOC)],
-            TABLE: definitions[self._found.alias(self._runtime, "core table", TABLE)],
-        }
+        realloc = definitions[self._found.alias(self._home, "core func", _REALLOC)]
         for ref, found in definitions.items():
             if not isinstance(found, Definition) or found.of is None:
                 continue
             if found.of == self._shim:
                 definitions[ref] = definitions[self._actual.given.get(found.name, ref)]
-            elif found.name in instead:
-                definitions[ref] = instead[found.name]
+            elif found.name == _REALLOC:
+                definitions[ref] = realloc
 
     def _rewire_instances(self) -> None:
+        """The runtime, which has the bindings in it, is given what it imports, and home nothing."""
         instances = self._found.core_instances()
         instances[self._home].given.clear()
         runtime, bindings = instances[self._runtime], instances[self._bindings]
-        instances[bindings.given[b"env"]].given.update(
-            {
-                _REALLOC: self._found.alias(self._runtime, "core func", _REALLOC),
-                CELL: self._found.alias(self._home, "core table", CELL),
-            }
-        )
-        self._give_what_is_imported(runtime, self._cores.runtime)
-        self._give_what_is_imported(bindings, self._cores.bindings)
-
-    def _give_what_is_imported(self, instance: CoreInstance, core: bytes) -> None:
-        """No more than that: what it was given as linked may be nowhere any more."""
-        instances = self._found.core_instances()
-        wanted = {each.key for each in imports_of(core)}
-        for giver, ref in list(instance.given.items()):
-            given = instances[ref].given
-            for name in [name for name in given if (giver, name) not in wanted]:
-                del given[name]
-            if not given:
-                del instance.given[giver]
+        instances[bindings.given[_ENV]].given[CELL] = self._found.alias(self._home, "core table", CELL)
+        offered = [
+            (giver, instances[ref].given) for each in (runtime, bindings) for giver, ref in each.given.items()
+        ]
+        wanted = {each.key for each in imports_of(self._cores.runtime)}
+        runtime.given.clear()
+        for giver in sorted({giver for giver, _ in wanted}):
+            found = {name: ref for of, given in offered if of == giver for name, ref in given.items()}
+            given = {name: ref for name, ref in found.items() if (giver, name) in wanted}
+            runtime.given[giver] = self._found.add(CoreInstance(None, given))
 
     def _only_read_the_clock(self) -> None:
         clock = next(ref for name, ref in self._found.imports().items() if name.startswith(_CLOCK))

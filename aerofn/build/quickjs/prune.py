@@ -44,10 +44,5 @@ def pruned(core: bytes) -> bytes:
 def exporting(core: bytes, names: Collection[bytes]) -> bytes:
     """The module with those exports alone."""
     found = section.exports(module.content_of(core, section.EXPORT))
-    parts = [
-        binary.name(name) + bytes((kind,)) + binary.number(index)
-        for name, (kind, index) in found.items()
-        if name in names
-    ]
-    content = binary.number(len(parts)) + b"".join(parts)
+    content = section.exported({name: each for name, each in found.items() if name in names})
     return module.rewritten(core, lambda kind, old: content if kind == section.EXPORT else old)

@@ -11,6 +11,10 @@ from aerofn.runtime.instructions import instructions
 _CALL, _RETURN_CALL, _REF_FUNC = 0x10, 0x12, 0xD2
 _GLOBAL_GET, _GLOBAL_SET = 0x23, 0x24
 _NAMES_FUNCTION = (_CALL, _RETURN_CALL, _REF_FUNC)
+_INDIRECT = (0x11, 0x13)
+_BLOCKS = (0x02, 0x03, 0x04)
+_NAMES_TABLE = (0x25, 0x26)
+_MORE, _SEGMENTS_AND_TABLES = 0xFC, (8, 9, *range(12, 18))
 _I32_CONST, _I32_ADD, _END = 0x41, 0x6A, 0x0B
 
 
@@ -29,16 +33,21 @@ class Indices:
         functions: from each to its new one.
         globals: likewise.
         numbers: the values of globals that are none any more.
+        tables: from each to its new one.
+        types: how many stand before the first.
     """
 
     functions: Mapping[int, int] = field(default_factory=Same)
     globals: Mapping[int, int] = field(default_factory=Same)
     numbers: Mapping[int, int] = field(default_factory=dict)
+    tables: Mapping[int, int] = field(default_factory=Same)
+    types: int = 0
 
 
 def renumbered(kind: int, content: bytes, to: Indices) -> bytes:
     """A section with other indices; not its imports, and not its globals."""
     change = {
+        section.FUNCTION: _declared,
         section.START: _start,
         section.EXPORT: _exports,
         section.ELEMENT: _elements,
@@ -76,33 +85,40 @@ def _offset(reader: Reader, to: Indices) -> bytes:
     return reader.data[start : reader.at]
 
 
+def _declared(content: bytes, to: Indices) -> bytes:
+    if not to.types:
+        return content
+    reader = Reader(content)
+    count = reader.number()
+    return binary.number(count) + b"".join(binary.number(reader.number() + to.types) for _ in range(count))
+
+
 def _start(content: bytes, to: Indices) -> bytes:
     return binary.number(to.functions[Reader(content).number()])
 
 
 def _exports(content: bytes, to: Indices) -> bytes:
-    sorts = {section.A_FUNCTION: to.functions, section.A_GLOBAL: to.globals}
-    parts = [
-        binary.name(name) + bytes((kind,)) + binary.number(sorts[kind][index] if kind in sorts else index)
+    sorts = {section.A_FUNCTION: to.functions, section.A_TABLE: to.tables, section.A_GLOBAL: to.globals}
+    return section.exported({
+        name: (kind, sorts[kind][index] if kind in sorts else index)
         for name, (kind, index) in section.exports(content).items()
-    ]
-    return binary.number(len(parts)) + b"".join(parts)
+    })  # fmt: skip
 
 
 def _elements(content: bytes, to: Indices) -> bytes:
     reader = Reader(content)
     parts = [binary.number(reader.number())]
     while reader.at < reader.end:
-        start = reader.at
         flags = reader.number()
         if flags not in (0, 2):
             raise UnsupportedError("elements")
-        reader.take(
-            flags // 2
-        )  # the table, which has a small index; and what the elements are, behind the offset
-        parts.append(content[start : reader.at] + _offset(reader, to))
-        parts.append(reader.take(flags // 2))
+        table = to.tables[reader.number() if flags else 0]
+        offset = _offset(reader, to)
+        if flags and reader.byte():
+            raise UnsupportedError("elements")
         functions = [to.functions[reader.number()] for _ in range(reader.number())]
+        # the first table has a form of its own, without a number and without what the elements are
+        parts.append(b"\x02" + binary.number(table) + offset + b"\x00" if table else b"\x00" + offset)
         parts += [binary.number(len(functions)), *map(binary.number, functions)]
     return b"".join(parts)
 
@@ -131,15 +147,29 @@ def _code(content: bytes, to: Indices) -> bytes:
 def _body(content: bytes, start: int, end: int, to: Indices) -> bytes:
     parts, done = [], start
     for opcode, at, after in instructions(content, start, end):
-        if opcode in _NAMES_FUNCTION:
-            new = bytes((opcode,)) + binary.number(to.functions[Reader(content, at + 1).number()])
-        elif opcode in (_GLOBAL_GET, _GLOBAL_SET):
-            new = _global(opcode, Reader(content, at + 1).number(), to)
-        else:
-            continue
-        parts += [content[done:at], new]
-        done = after
+        new = _instruction(opcode, Reader(content, at + 1, after), to)
+        if new is not None:
+            parts += [content[done:at], new]
+            done = after
     return b"".join(parts) + content[done:end]
+
+
+def _instruction(opcode: int, reader: Reader, to: Indices) -> bytes | None:
+    """An instruction that may be another one, as it is to be."""
+    head = bytes((opcode,))
+    if opcode in _NAMES_FUNCTION:
+        return head + binary.number(to.functions[reader.number()])
+    if opcode in (_GLOBAL_GET, _GLOBAL_SET):
+        return _global(opcode, reader.number(), to)
+    if opcode in _INDIRECT:
+        kind = reader.number() + to.types
+        return head + binary.number(kind) + binary.number(to.tables[reader.number()])
+    if opcode in _BLOCKS and to.types and not reader.data[reader.at] & 0x40:  # else its type is no function's
+        return head + binary.signed(reader.number() + to.types)
+    others = opcode in _NAMES_TABLE or (opcode == _MORE and reader.number() in _SEGMENTS_AND_TABLES)
+    if others and not isinstance(to.tables, Same):
+        raise UnsupportedError("a table that is read or written, or a segment")
+    return None
 
 
 def _global(opcode: int, index: int, to: Indices) -> bytes:
