@@ -38,19 +38,31 @@ class Status(StrEnum):
 
 _IDS = 64  # drawn at once: asking the system takes longer than all the rest
 _drawn: list[str] = []
-_VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 os.register_at_fork(after_in_child=_drawn.clear)
+# Where an id's digits are between its dashes, and what becomes of the one that tells the variant.
+_DIGITS = (*range(8), *range(9, 13), *range(14, 18), *range(19, 23), *range(24, 36))
+_VERSION_AT, _VARIANT_AT = 14, 19
+_VARIANT = bytes.maketrans(b"0123456789abcdef", b"89ab" * 4)
 
 
 def random_id() -> str:
     """A random UUID (version 4) as text, in a fraction of the time that `str(uuid.uuid4())` takes."""
     try:
-        drawn = _drawn.pop()
+        return _drawn.pop()
     except IndexError:
-        fresh = os.urandom(16 * _IDS).hex()
-        _drawn.extend(fresh[at : at + 32] for at in range(0, len(fresh), 32))
-        drawn = _drawn.pop()
-    return f"{drawn[:8]}-{drawn[8:12]}-4{drawn[13:16]}-{_VARIANT[drawn[16]]}{drawn[17:20]}-{drawn[20:]}"
+        _draw()
+        return _drawn.pop()
+
+
+def _draw() -> None:
+    """More ids: written side by side, the first digit of all of them, then the second, and so on."""
+    fresh, text = os.urandom(16 * _IDS).hex().encode(), bytearray(b"-" * 36 * _IDS)
+    for number, at in enumerate(_DIGITS):
+        text[at::36] = fresh[number::32]
+    text[_VERSION_AT::36] = b"4" * _IDS
+    text[_VARIANT_AT::36] = text[_VARIANT_AT::36].translate(_VARIANT)
+    ids = text.decode()
+    _drawn.extend(ids[at : at + 36] for at in range(0, len(ids), 36))
 
 
 class Limits(msgspec.Struct, frozen=True):

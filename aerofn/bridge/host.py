@@ -123,6 +123,10 @@ class InvocationHost:
         error = msgspec.structs.replace(error, message=message or "", name=name, stack=stack)
         return msgspec.structs.replace(run, error=error)
 
+    def leave(self) -> bool:
+        """Settle an invocation that only read, without waiting; False: it needs `commit`."""
+        return not (self._outgoing is not None and self._outgoing.kept) and self._session.leave()
+
     async def commit(self, leases: Sequence[Lease], kept: Kept | None) -> None:
         """Make the effects last; see `Session.commit`."""
         deferred = None if self._outgoing is None else self._outgoing.deferred()

@@ -62,21 +62,23 @@ class Session:
         depth: how many functions stand behind this one, for the guard against loops.
     """
 
+    # What a function that never queries does not pay for.
+    queries = 0
+    _connection: Connection | None = None
+    _busy = False
+    _ended = False
+    _wrote = False  # as PostgreSQL said after the last statement
+    _plain = True  # so far; see Verdict
+    _owed = ""  # what the connection's transaction before still needs, until it has been sent
+    _opening = ""  # that and what begins the transaction: goes out in front of the first statement
+    _lead = ""  # commands that go out in front of the next statement or the commit
+
     def __init__(self, door: Door, caller: Caller, function: str, depth: int = 0) -> None:
         self._door = door
         self._caller = caller
         self._function = function
         self._depth = depth
-        self._connection: Connection | None = None
-        self._busy = False
         self._turn = asyncio.Lock()
-        self._ended = False
-        self._wrote = False  # as PostgreSQL said after the last statement
-        self._plain = True  # so far; see Verdict
-        self._owed = ""  # what the connection's transaction before still needs, until it has been sent
-        self._opening = ""  # that and what begins the transaction: goes out in front of the first statement
-        self._lead = ""  # commands that go out in front of the next statement or the commit
-        self.queries = 0
 
     @property
     def open(self) -> bool:
@@ -117,13 +119,10 @@ class Session:
         self._ended = True
         if self._connection is None:
             return
-        storing = self._storing(deferred)
-        statements, connection = self._door.statements, self._connection
-        read_only = not (self._wrote or leases or kept or storing)
-        if read_only and self._plain and not self._lead:
-            self._give_back(statements.ending)
+        storing, connection = self._storing(deferred), self._connection
+        if not (leases or kept or storing) and self.leave():
             return
-        commands = statements.commit(leases, kept, storing, wrote=self._wrote)
+        commands = self._door.statements.commit(leases, kept, storing, wrote=self._wrote)
         try:
             await self._send(connection, f"{self._lead}{commands}")
         except asyncpg.PostgresError as error:
@@ -133,6 +132,14 @@ class Session:
                 raise refused(error) from error
         else:
             self._give_back()
+
+    def leave(self) -> bool:
+        """Leave a transaction that only read, at once: the connection's next one ends it. False: it needs `commit`."""
+        if self._wrote or self._opening or self._lead or not self._plain:
+            return False
+        self._ended = True
+        self._give_back(self._door.statements.ending)
+        return True
 
     def _storing(self, deferred: Deferred | None) -> str:
         if deferred is None:

@@ -26,6 +26,7 @@ class Host(Protocol):
     def queries(self) -> int: ...  # noqa: D102
     @property
     def wrote(self) -> bool: ...  # noqa: D102
+    def leave(self) -> bool: ...  # noqa: D102
     async def commit(self, leases: Sequence[Lease], kept: Kept | None) -> None: ...  # noqa: D102
     async def rollback(self) -> None: ...  # noqa: D102
     def abandon(self) -> None: ...  # noqa: D102

@@ -209,6 +209,8 @@ class Invoker:
     async def _settle(self, call: Call, run: Run, host: Any, started: float) -> Run:
         """Commit what a success wrote; the run as it then is."""
         kept = _kept(call, run)
+        if kept is None and not call.leases and host.leave():
+            return run
         left = call.version.limits.timeout_ms / 1000 - (time.perf_counter() - started)
         try:
             async with asyncio.timeout(max(left, _LEAST_COMMIT_S)):

@@ -44,7 +44,7 @@ def record_of(
         usage.bytes_out,
         caller.subject,
         caller.role,
-        None if run.outcome is Outcome.SUCCESS else error_of(run, failure),
+        error_of(run, failure),
         logs,
         datetime.now(UTC),
         trace_of(call.parents) if trace is None else trace.trace_id,

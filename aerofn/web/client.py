@@ -70,6 +70,18 @@ async def read_chunk(receive: Receive) -> tuple[bytes, bool]:
     return message.get("body", b""), message.get("more_body", False)
 
 
+def body_at_hand(exchange: Exchange | None, most: int) -> bytes | None:
+    """The whole body, if it is there already; None: it is to be read.
+
+    Raises:
+        PayloadTooLarge: it is larger than `most` bytes.
+    """
+    body = None if exchange is None else exchange.body_at_hand()
+    if body is not None and len(body) > most:
+        raise too_large(most)
+    return body
+
+
 async def read_body(receive: Receive, headers: dict[str, str], most: int) -> bytes:
     """The whole body; no more than `most` bytes of it are ever held.
 

@@ -3,7 +3,7 @@
 Plain ASGI, and the only layer between the server and the routes: an invocation passes here.
 """
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable
 from http import HTTPStatus
 
 import structlog
@@ -21,6 +21,8 @@ log = structlog.get_logger(__name__)
 INVOCATION_ID = b"x-aerofn-invocation-id"
 EVERYWHERE = (cors.ALLOW_ORIGIN, cors.EXPOSE_HEADERS, (b"x-content-type-options", b"nosniff"))
 _OURS = frozenset({INVOCATION_ID, *(name for name, _ in EVERYWHERE)})
+# Of nearly every answer: made once.
+_LINES = b"".join(b"%b: %b\r\n" % header for header in EVERYWHERE) + INVOCATION_ID + b": %b\r\n"
 _SCOPE_KEY = "aerofn.invocation_id"
 
 
@@ -72,23 +74,23 @@ class _Sealing:
         if message["type"] == "http.response.body":
             return self._send(message)
         self.started = True
-        headers = [*message["headers"], *self._ours(message["headers"])]
+        status, given = message["status"], message["headers"]
+        # A function may answer CORS itself, as a Supabase function does; twice would break the browser. And a
+        # kept answer has the id of the invocation that it was.
+        own = dict(given)
+        if message["type"] == WHOLE and self._exchange is not None and _OURS.isdisjoint(own):
+            return self._exchange.answer(status, given, message["body"], _LINES % self._id)
+        ours = (*EVERYWHERE, (INVOCATION_ID, self._id))
+        headers = [*given, *(header for header in ours if header[0] not in own)]
         if message["type"] != WHOLE:
             return self._send({**message, "headers": headers})
         if self._exchange is not None:
-            return self._exchange.answer(message["status"], headers, message["body"])
-        return self._in_two(message["status"], headers, message["body"])
+            return self._exchange.answer(status, headers, message["body"])
+        return self._in_two(status, headers, message["body"])
 
     async def _in_two(self, status: int, headers: Headers, body: bytes) -> None:
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
         await self._send({"type": "http.response.body", "body": body})
-
-    def _ours(self, headers: Headers) -> Sequence[tuple[bytes, bytes]]:
-        ours = (*EVERYWHERE, (INVOCATION_ID, self._id))
-        names = dict(headers)
-        # A function may answer CORS itself, as a Supabase function does; twice would break the browser. And a
-        # kept answer has the id of the invocation that it was.
-        return ours if _OURS.isdisjoint(names) else [header for header in ours if header[0] not in names]
 
 
 def _preflight(scope: Scope) -> Answer:

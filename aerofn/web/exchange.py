@@ -46,13 +46,28 @@ class Exchange(RequestResponseCycle):
         self._connection = connection
         scope[EXCHANGE] = self
 
-    async def answer(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
-        """Send the whole answer. `headers` have the body's length, and none that is the connection's business."""
+    def body_at_hand(self) -> bytes | None:
+        """The request's body, if all of it came with the head, as most do; None: it is to be received."""
+        if self.more_body or self.disconnected:
+            return None
+        body, self.body = bytes(self.body), bytearray()
+        self.message_event.clear()
+        return body
+
+    async def answer(
+        self, status: int, headers: list[tuple[bytes, bytes]], body: bytes, lines: bytes = b""
+    ) -> None:
+        """Send the whole answer.
+
+        Args:
+            headers: with the body's length, and none that is the connection's business.
+            lines: more of them, as they are sent.
+        """
         if self.flow.write_paused and not self.disconnected:
             await self.flow.drain()
         if self.disconnected:
             return
-        head = self._head(status, headers)
+        head = self._head(status, headers, lines)
         self.response_started = self.response_complete = True
         self.waiting_for_100_continue = False
         if self.scope["method"] == "HEAD":
@@ -69,15 +84,15 @@ class Exchange(RequestResponseCycle):
         # Or the two would hold each other until the garbage collector comes, twenty objects of each request.
         self.scope.pop(EXCHANGE, None)  # type: ignore[misc]
 
-    def _head(self, status: int, headers: list[tuple[bytes, bytes]]) -> bytes:
-        lines = list(map(b": ".join, (*self.default_headers, *headers)))
+    def _head(self, status: int, headers: list[tuple[bytes, bytes]], lines: bytes) -> bytes:
+        given = list(map(b": ".join, (*self.default_headers, *headers)))
         if not self.keep_alive:
-            lines.append(b"connection: close")
+            given.append(b"connection: close")
         # Whoever made a header has looked at it; what would split the answer in two does not pass here either.
-        text = b"".join(lines)
+        text = b"".join(given)
         if _LF in text or _CR in text:
             raise ValueError("a header of the answer has a line break")
-        return STATUS_LINE[status] + b"\r\n".join(lines) + b"\r\n\r\n"
+        return b"%b%b\r\n%b\r\n" % (STATUS_LINE[status], b"\r\n".join(given), lines)
 
     def watch(self, left: Callable[[], None] | None) -> None:
         """Have `left` called when the client closes the connection, or has already; None: no longer."""

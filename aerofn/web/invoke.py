@@ -21,7 +21,7 @@ from aerofn.model import Caller, Outcome
 from aerofn.settings import Settings
 from aerofn.web.answer import Answer
 from aerofn.web.auth import Tokens
-from aerofn.web.client import Presence, address_of, headers_of, read_body
+from aerofn.web.client import Presence, address_of, body_at_hand, headers_of, read_body
 from aerofn.web.envelope import invocation_id
 from aerofn.web.exchange import exchange_of
 from aerofn.web.kept import KeptAnswers, Later
@@ -80,14 +80,18 @@ class Invoke:
         headers, address = headers_of(scope), address_of(scope)
         caller = await self._tokens.caller(headers, address)
         version = await self._requests.admit(name, caller, address)
-        request = http_request(scope, headers, await read_body(receive, headers, self._most))
+        exchange = exchange_of(scope)
+        body = body_at_hand(exchange, self._most)
+        if body is None:
+            body = await read_body(receive, headers, self._most)
+        request = http_request(scope, headers, body)
         if "idempotency-key" in headers or "prefer" in headers:
             wishes = wishes_of(headers)
             if wishes.key is not None or wishes.later:
                 found = await self._kept.invoke(wishes, version, caller, request, scope)
                 await (found if isinstance(found, Answer) else self._answer(found, caller)).send(send)
                 return
-        with Presence(exchange_of(scope)):
+        with Presence(exchange):
             completed = await self._requests.run(version, caller, request, invocation_id(scope))
         await self._answer(completed, caller).send(send)
 

@@ -221,7 +221,10 @@ class Direct:
     def watch(self, left: Callable[[], None] | None) -> None:
         self.left = left
 
-    async def answer(self, status: int, _headers: Any, _body: bytes) -> None:
+    def body_at_hand(self) -> bytes | None:
+        return None
+
+    async def answer(self, status: int, _headers: Any, _body: bytes, _lines: bytes = b"") -> None:
         self.sent.append(status)
 
     async def _receive(self) -> dict[str, Any]:
