@@ -97,7 +97,7 @@ class Component:
         self.digest = digest
         self.anatomy = anatomy
         # perf_counter: when its last run ended, when the loop last had time to make a sandbox for the next
-        self.ended = self.idled = -math.inf
+        self.ended, self.idled = 0.0, -math.inf
         self.heat = 0  # how often its runs outlasted their first slice lately
         self._links = links
         self._files = files

@@ -123,12 +123,6 @@ SPIN = "(loop $again (br $again))"
 RECURSION = "(func $down (param i32) (result i32) (i32.add (i32.const 1) (call $down (local.get 0))))"
 GROWTH = "(loop $again (br_if $again (i32.ne (i32.const -1) (memory.grow (i32.const 16)))))"
 STARTS_SPINNING = "(func $begin (loop $again (br $again))) (start $begin)"
-# ten milliseconds or some more
-STARTS_COMPUTING = """
-(func $begin (local $i i32)
-  (loop $again (br_if $again (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 30000000)))))
-(start $begin)
-"""
 TABLES = """
 (loop $again
   (drop (table.grow $t (ref.null func) (i32.const 1000000)))

@@ -10,11 +10,10 @@ from sandbox_kit import Sandbox, do
 from aerofn.model import Outcome
 from aerofn.runtime import spare
 from aerofn.runtime.fiber import Fiber, running
-from aerofn.runtime.invocation import HOT, Invocation
+from aerofn.runtime.invocation import HOT
 
 EARLY = {
     "logs": wat.logs_early(),
-    "computes": wat.component(fields=wat.STARTS_COMPUTING),
     "traps": wat.component(fields="(func $begin unreachable) (start $begin)"),
 }
 pytestmark = pytest.mark.usefixtures("often")
@@ -77,11 +76,9 @@ async def test_what_ends_a_run_ends_one_in_a_renewed_sandbox(make_runtime, js_wa
     assert (await own.run(guest, do("visits"))).output == b'{"visits":1}'
 
 
-@pytest.mark.parametrize("early", ["logs", "computes", "traps"])
-async def test_a_guest_that_cannot_be_made_ahead_is_tried_once(make_runtime, renewed, monkeypatch, early):
+@pytest.mark.parametrize("early", ["logs", "traps"])
+async def test_a_guest_that_cannot_be_made_ahead_is_tried_once(make_runtime, renewed, early):
     """Its runs are what they were, and no thread keeps it."""
-    # what computes for long is not renewed
-    monkeypatch.setattr(Invocation, "_heat", lambda _invocation: None)
     own = Sandbox(await make_runtime(worker_threads=1))
     guest = await own.load(EARLY[early])
     outcome = Outcome.TRAP if early == "traps" else Outcome.SUCCESS
