@@ -126,6 +126,31 @@ async def test_recursion_ends_with_its_stack(author: Write, functions: Functions
     assert deep.error and deep.error.message == "out of bounds memory access"
 
 
+@pytest.mark.parametrize("kept", [1000, 1500, 2000])
+async def test_an_invocation_has_room_before_garbage_is_looked_for(
+    author: Write, functions: Functions, kept: int
+) -> None:
+    """Whatever the heap was when the function was built; and later it is looked for."""
+    source = author(
+        """
+      const kept = Array.from({ length: KEPT }, (_, i) => ({ i }));
+      const ring = () => {
+        const one = {};
+        one.self = one;
+        return new WeakRef(one);
+      };
+      export const handler = ({ more }) => {
+        const lost = ring();
+        const grown = Array.from({ length: more }, (_, i) => ({ i }));
+        return [kept.length + grown.length, lost.deref() === undefined];
+      };""".replace("KEPT", str(kept))
+    )
+    component = await functions.load(source)
+    for more, looked in ((3000, False), (100_000, True)):
+        run = await functions.run(component, {"trigger": "invoke", "payload": {"more": more}})
+        assert output(run) == [kept + more, looked]
+
+
 def test_a_component_is_written_again_with_what_it_needs() -> None:
     wasm = bytes(
         wat2wasm("""(component
@@ -281,7 +306,8 @@ def test_two_modules_become_one() -> None:
     one = Func(store, FuncType([], [ValType.i32()]), lambda: 100)
     two = Func(store, FuncType([ValType.i64()], [ValType.i32()]), lambda value: value + 1)
     cell = Table(store, TableType(ValType.funcref(), Limits(1, None)), None)
-    given = [top, Memory(store, MemoryType(Limits(1, None))), one, cell, two]
+    memory = Memory(store, MemoryType(Limits(1, None)))
+    given: list[Func | Table | Memory | Global] = [top, memory, one, cell, two]
     total = Instance(store, found, given).exports(store)["sum"]
     assert isinstance(total, Func)
     assert total(store) == 7 + 100 + 7

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from aerofn.build.node import SDK, run_script
 from aerofn.build.quickjs import module
+from aerofn.build.quickjs.garbage import mark_in
 from aerofn.build.quickjs.link import HOME, relinked
 from aerofn.build.quickjs.probe import probed
 from aerofn.build.quickjs.stub import kept_argument, stub
@@ -19,7 +20,13 @@ from aerofn.errors import InvalidRequest
 from aerofn.runtime import section
 from aerofn.runtime.initial import Initial
 
-_TEMPLATE, _BEGINNING, _SHIM, _CODE = "template.wasm", "beginning.wasm", "shim.js", "code.cwasm"
+_TEMPLATE, _BEGINNING, _SHIM, _CODE, _MARK = (
+    "template.wasm",
+    "beginning.wasm",
+    "shim.js",
+    "code.cwasm",
+    "mark",
+)
 
 
 _COMPONENT = 4  # what componentize-qjs makes is in another one, which stands in for the module loader
@@ -33,11 +40,13 @@ class Base:
         template: the component, but for its memory.
         shim: the first argument of `init`: JavaScript that componentize-qjs makes of the world.
         initial: the component before its `init`, ready to run.
+        mark: see `garbage`.
     """
 
     template: bytes
     shim: str
     initial: Initial
+    mark: int
 
 
 def base_for(toolchain: Path, contract: Path, node: Path, progress: Callable[[str], None]) -> Base:
@@ -65,7 +74,8 @@ def base_for(toolchain: Path, contract: Path, node: Path, progress: Callable[[st
 @lru_cache(maxsize=4)
 def _load(folder: Path) -> Base:
     initial = Initial((folder / _BEGINNING).read_bytes(), folder / _CODE)
-    return Base((folder / _TEMPLATE).read_bytes(), (folder / _SHIM).read_text(encoding="utf-8"), initial)
+    shim = (folder / _SHIM).read_text(encoding="utf-8")
+    return Base((folder / _TEMPLATE).read_bytes(), shim, initial, int((folder / _MARK).read_text("ascii")))
 
 
 def _key(contract: Path) -> str:
@@ -110,5 +120,8 @@ def _make(folder: Path, toolchain: Path, contract: Path, node: Path) -> None:
         (folder / _TEMPLATE).write_bytes(linked.template)
         (folder / _BEGINNING).write_bytes(probed(linked.beginning, HOME))
         home = module.core_modules(component)[HOME]
-        shim.write_text(kept_argument(module.segments(home)), encoding="utf-8")
+        text = kept_argument(module.segments(home))
+        initial = Initial((folder / _BEGINNING).read_bytes(), folder / _CODE)
+        (folder / _MARK).write_text(str(mark_in(initial, text)), "ascii")
+        shim.write_text(text, encoding="utf-8")
         shim.rename(folder / _SHIM)  # last: it tells that all is there

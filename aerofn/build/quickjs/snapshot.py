@@ -6,6 +6,7 @@ import re
 
 from aerofn.build.quickjs import module
 from aerofn.build.quickjs.base import Base
+from aerofn.build.quickjs.garbage import with_room
 from aerofn.runtime import section
 from aerofn.runtime.initial import State
 from aerofn.runtime.surgery import PAGE
@@ -21,7 +22,8 @@ def snapshot(base: Base, code: str) -> bytes:
     Raises:
         NotInitialised: the module's top level fails; the text is QuickJS' error with its stack.
     """
-    return _frozen(base.template, base.initial.state_after("init", base.shim, code, None, False))
+    state = base.initial.state_after("init", base.shim, code, None, False)
+    return _frozen(base.template, with_room(state, base.mark))
 
 
 def _frozen(template: bytes, state: State) -> bytes:
