@@ -38,9 +38,11 @@ class Ticker:
         while not self._closed:
             time.sleep(self._seconds)
             self._advance()
-            # a thread may get to its guest long after the touch, on a machine with much to do
-            idle = 0 if self._touched or self._busy() else idle + 1
-            self._touched = False
+            if self._touched:  # forgotten only then: `_park` finds one that comes after this look
+                self._touched, idle = False, 0
+            else:
+                # a thread may get to its guest long after the touch, on a machine with much to do
+                idle = 0 if self._busy() else idle + 1
             if idle > IDLE_TICKS:
                 self._park()
                 idle = 0

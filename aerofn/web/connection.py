@@ -19,6 +19,7 @@ from aerofn.web.exchange import Exchange
 
 _HEAD_BYTES = 64 * 1024
 _MOST_HEADERS = 256
+_MOST_AHEAD = 100  # requests that a client may send before it has an answer to the first
 _LEAST_BYTES_PER_S = 1024
 _FOREVER = float("inf")
 _WAIT_AND_RETRY = frozenset({429, 503})
@@ -69,7 +70,7 @@ class Connection(HttpToolsProtocol):
             self._counted = None
 
     def data_received(self, data: bytes) -> None:  # noqa: D102
-        if len(data) > _HEAD_BYTES:
+        if self._head_bytes + len(data) > _HEAD_BYTES:
             self._large = True
         try:
             self.parser.feed_data(data)
@@ -90,15 +91,20 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """As uvicorn's, with an exchange, and without what is not asked of it here (websockets, a limit of its own)."""
-        self._in_head = False
         if len(self.headers) > _MOST_HEADERS or (self._large and self._size_of_head() > _HEAD_BYTES):
             self._refuse_head()
             raise ValueError("the head is too large")  # so that the parser stops here
+        if len(self.pipeline) >= _MOST_AHEAD:
+            self._refuse(
+                429, "rate_limited", "too many requests at once on one connection", "await the answers"
+            )
+            raise ValueError("too many requests ahead")
         self._body_since, self._body_bytes = self.loop.time(), 0
         self._deadline = self._body_since + self.patience_s
         version, before = self.parser.get_http_version(), self.cycle
         keep_alive = version != "1.0" and self.parser.should_keep_alive()
         self.cycle = exchange = Exchange(self, self._scope(version), keep_alive=keep_alive)
+        self._in_head = False
         if before is None or before.response_complete:
             self._start_asgi_task(exchange, self.app)
         else:
@@ -185,7 +191,8 @@ class Connection(HttpToolsProtocol):
         """Answer in place of the application and close, unless its answer has begun already."""
         if self.transport.is_closing():
             return
-        if self.cycle is None or not self.cycle.response_started:
+        before = self.cycle
+        if before is None or not before.response_started or (self._in_head and before.response_complete):
             body = msgspec.json.encode({"code": code, "message": message, "detail": None, "hint": hint})
             headers = [*EVERYWHERE, (b"content-type", b"application/json"), (b"connection", b"close")]
             headers.append((b"content-length", b"%d" % len(body)))

@@ -31,3 +31,21 @@ def test_it_goes_on_as_long_as_a_thread_is_busy():
         assert any(not ticks.acquire(timeout=0.5) for _ in range(1000))
     finally:
         ticker.close()
+
+
+def test_a_touch_in_the_moment_it_looks_whether_it_may_park():
+    """Lost, nobody would stop the guest that runs on the loop: the loop itself could not touch it again."""
+    looks, ticks = 0, threading.Semaphore(0)
+
+    def busy() -> bool:
+        nonlocal looks
+        looks += 1
+        if looks > IDLE_TICKS:
+            ticker.touch()
+        return False
+
+    ticker = Ticker(ticks.release, slice_ms=1, busy=busy)
+    try:
+        assert all(ticks.acquire(timeout=10) for _ in range(3 * IDLE_TICKS))
+    finally:
+        ticker.close()

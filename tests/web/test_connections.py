@@ -122,6 +122,44 @@ async def test_pipelined_requests_are_answered_in_order() -> None:
         assert [(await line.answer())[2] for _ in range(5)] == [b"0", b"1", b"2", b"3", b"4"]
 
 
+async def test_requests_that_nobody_can_answer_so_soon_are_not_held() -> None:
+    """Each takes two kilobytes, and a client sends thousands in the time of one answer."""
+    web, gate = Web(), Gate()
+    web.requests.reply = gate
+    one = b"GET /functions/v1/hello HTTP/1.1\r\n\r\n"
+    async with web.server() as port:
+        async with Line.open(port) as line:
+            line.writer.write(one * 80)
+            gate.open.set()
+            assert [(await line.answer())[0] for _ in range(80)] == [200] * 80
+            gate.open.clear()
+            line.writer.write(one * 1000)
+            assert (await line.answer())[0] == 429
+            assert await line.reader.read() == b""
+        async with asyncio.timeout(30):
+            await gate.over.wait()
+    assert len(web.requests.asked) <= 81
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"nonsense\r\n\r\n", 400),
+        (b"GET http://a HTTP/1.1\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nA: %b\r\n\r\n" % (b"x" * 70_000), 431),
+    ],
+)
+async def test_a_bad_request_after_a_good_one_is_told_so(port: int, sent: bytes, status: int) -> None:
+    async with Line.open(port) as line:
+        for _ in range(2):
+            await line.send("GET /healthz")
+            assert (await line.answer())[0] == 200
+        line.writer.write(sent)
+        found, headers, _ = await line.answer()
+        assert (found, headers["connection"]) == (status, "close")
+        assert await line.reader.read() == b""
+
+
 async def test_an_error_keeps_the_connection(port: int) -> None:
     async with Line.open(port) as line:
         for path, status in [("/nothing", 404), ("/functions/v1/a.b", 404), ("/healthz", 200)]:
