@@ -74,6 +74,17 @@ async def test_errors(language: Call) -> None:
     assert "\nCaused by: Error: inner\n    at " in error_of(await language("throwCause")).stack
 
 
+async def test_an_error_that_cannot_be_told_is_one(language: Call) -> None:
+    error = error_of(await language("throwUnreadable"))
+    assert (error.name, error.message) == ("Error", "what the function threw cannot be read")
+    assert error_of(await language("throwCauses")).message == "round"
+
+
+async def test_an_invocation_has_one_outcome(language: Call) -> None:
+    """What comes first: a sandbox that is given two ends with a trap."""
+    assert error_of(await language("resolveAndThrow")).message == "unreadable"
+
+
 async def test_rings(language: Call) -> None:
     assert error_of(await language("throwRing")).message == "[object Object]"
     assert error_of(await language("returnRing")).name == "TypeError"

@@ -26,15 +26,25 @@ export function frames(stack) {
   return lines;
 }
 
-export function stackOf(error) {
+const CAUSES = 16; // that are told: they may go round in a ring
+
+export function stackOf(error, left = CAUSES) {
   const own = [headline(error), ...frames(error.stack)].join("\n");
-  return error.cause instanceof Error ? `${own}\nCaused by: ${stackOf(error.cause)}` : own;
+  return left && error.cause instanceof Error ? `${own}\nCaused by: ${stackOf(error.cause, left - 1)}` : own;
 }
 
 const headline = ({ name, message }) => (message ? `${name}: ${message}` : String(name));
 
-// The error as the host takes it.
+// The error as the host takes it, whatever looking at it throws.
 export function describe(thrown) {
+  try {
+    return described(thrown);
+  } catch {
+    return { name: "Error", message: "what the function threw cannot be read", stack: null, retry: true };
+  }
+}
+
+function described(thrown) {
   if (thrown instanceof Error) {
     return {
       name: String(thrown.name),

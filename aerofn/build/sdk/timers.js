@@ -5,7 +5,7 @@
 import clock from "aerofn:function/clock@1.0.0";
 import { demandInvocation } from "./lifetime.js";
 
-const EAGER_TURNS = 32; // microtask turns failn to a handler before asking whether it waits for a timer
+const EAGER_TURNS = 32; // microtask turns given to a handler before asking whether it waits for a timer
 
 const MANY_TURNS = 4096;
 const LONGEST = 1e9; // milliseconds: more than any invocation has
@@ -68,10 +68,12 @@ let turnsLeft = EAGER_TURNS;
 // Hands what `outcome` comes to, a promise or not, to `done` or `failed`, with timers running meanwhile.
 export function settle(outcome, done, failed) {
   fail = (thrown) => {
+    if (settled) return;
     settled = true;
     failed(thrown);
   };
   Promise.resolve(outcome).then((value) => {
+    if (settled) return;
     settled = true;
     try {
       done(value);

@@ -89,6 +89,20 @@ const cases = {
     ring.ring = ring;
     throw ring;
   },
+  async throwUnreadable() {
+    throw Object.defineProperty(new Error(), "name", { get() { throw new Error("unreadable"); } });
+  },
+  async throwCauses() {
+    const error = new Error("round");
+    error.cause = error;
+    throw error;
+  },
+  resolveAndThrow: () => new Promise((done) => {
+    setTimeout(() => {
+      done("resolved");
+      throw Object.defineProperty(new Error(), "stack", { get() { throw new Error("unreadable"); } });
+    }, 1);
+  }),
   returnRing() {
     const ring = {};
     ring.ring = ring;
