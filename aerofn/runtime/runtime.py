@@ -161,7 +161,7 @@ class Runtime:
         return None if tier is None else Fiber(component, tier, limits)
 
     def make_ready(self, component: Component, limits: Limits) -> None:
-        """Make a sandbox ahead of a run of `component` that is likely, if any ran before; see `Spare`."""
+        """Make a sandbox ahead of a run of `component` that is likely, if any ran before; see `Spares`."""
         if self._state is State.RUNNING and self.turns.free():
             self.ticker.touch()
             self.ended.free()

@@ -8,7 +8,7 @@ import pytest
 from aerofn.bridge.shared import SharedSession
 from aerofn.dispatch.lanes import Lanes
 from aerofn.model import Outcome
-from aerofn.runtime.spare import Spare
+from aerofn.runtime.spare import Spares
 
 SCHEMA = """
 CREATE TABLE done (id int PRIMARY KEY, tx xid8 DEFAULT pg_current_xact_id(), role name DEFAULT current_user,
@@ -60,8 +60,8 @@ async def none_left(conn):
 
 
 async def test_events_that_wait_commit_together(told, conn, node_of, monkeypatch):
-    ahead, take = [], Spare.take
-    monkeypatch.setattr(Spare, "take", lambda *given: ahead.append(take(*given)) or ahead[-1])
+    ahead, take = [], Spares.take
+    monkeypatch.setattr(Spares, "take", lambda *given: ahead.append(take(*given)) or ahead[-1])
     more = [["SELECT $1::int", [1]]]
     events = await told([does(n, *more * (n % 3)) for n in range(60)])
     async with node_of() as node:
