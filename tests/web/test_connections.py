@@ -1,20 +1,15 @@
 """Over a real server: a client that leaves, connections that are kept, bodies that never end."""
 
 import asyncio
-import gc
 import logging
-import weakref
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 import pytest_asyncio
-import uvicorn
 from web_kit import Invocation, Line, Web, admin, ended, settings
 
 from aerofn.dispatch.invoker import Completed
-from aerofn.web.connection import connections
-from aerofn.web.crowd import Crowd
 from aerofn.web.exchange import EXCHANGE
 
 HELLO = "POST /functions/v1/hello"
@@ -305,97 +300,3 @@ async def test_a_shutdown_ends_a_waiting_request_as_such() -> None:
         await request.task
     assert gate.cancelled
     assert request.sent == []
-
-
-class Wire(asyncio.Transport):
-    """A connection's other end, without a socket between."""
-
-    def __init__(self, web: Web) -> None:
-        super().__init__()
-        self.written: list[bytes] = []
-        self.closed = False
-        kind = connections(most=10, patience_s=20.0, crowd=Crowd(10))
-        config = uvicorn.Config(web.application(), log_config=None, access_log=False, timeout_keep_alive=75)
-        config.load()
-        self.connection = kind(config, uvicorn.Server(config).server_state, {})  # type: ignore[arg-type]
-        self.connection.connection_made(self)
-
-    def write(self, data: Any) -> None:
-        assert not self.closed
-        self.written.append(bytes(data))
-
-    def is_closing(self) -> bool:
-        return self.closed
-
-    def close(self) -> None:
-        self.closed = True
-
-    def get_write_buffer_size(self) -> int:
-        return 0
-
-    async def ask(self, head: str, body: bytes = b"") -> list[bytes]:
-        """Send a request; what the answer was written in."""
-        self.written.clear()
-        self.connection.data_received(f"{head} HTTP/1.1\r\nHost: x\r\n".encode() + body)
-        async with asyncio.timeout(10):
-            while not self.connection.cycle.response_complete:
-                await asyncio.sleep(0)
-        return self.written
-
-
-async def test_head_and_body_are_written_at_once() -> None:
-    web = Web()
-    wire = Wire(web)
-    for _ in range(2):
-        (answer,) = await wire.ask("GET /healthz", b"\r\n")
-        assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
-        assert answer.endswith(b'\r\n\r\n{"status":"ok"}')
-    web.requests.reply = ended(b'"' + b"x" * MIB + b'"')
-    head, body = await wire.ask(HELLO, b"\r\n")  # one so large is not copied
-    assert (head[-4:], len(body), wire.closed) == (b"\r\n\r\n", MIB + 2, False)
-
-
-async def test_a_client_that_asks_for_it_is_closed_after_its_answer() -> None:
-    wire = Wire(Web())
-    (answer,) = await wire.ask("GET /healthz", b"Connection: close\r\n\r\n")
-    assert b"\r\nconnection: close\r\n" in answer
-    assert wire.closed
-
-
-async def test_a_connection_that_stays_silent_after_an_answer_is_closed() -> None:
-    """Also one that is answered before its request is whole."""
-    now = asyncio.get_running_loop().time
-    for start, rest in [("GET /healthz", b""), ("POST /healthz", b"x" * 100_000)]:
-        wire = Wire(Web())
-        await wire.ask(start, b"Content-Length: %d\r\n\r\n" % len(rest))
-        if rest:
-            wire.connection.data_received(rest)
-        wire.connection.check(now() + 60)
-        assert not wire.closed
-        wire.connection.check(now() + 80)
-        assert (wire.closed, len(wire.written)) == (True, 1)  # and nothing said
-
-
-async def test_an_answered_request_leaves_nothing_to_the_garbage_collector() -> None:
-    wire = Wire(Web())
-    gc.disable()
-    try:
-        for start in ("GET /healthz", HELLO, "GET /nothing"):
-            await wire.ask(start, b"\r\n")
-            answered = weakref.ref(wire.connection.cycle)
-            await wire.ask("GET /healthz", b"\r\n")
-            async with asyncio.timeout(30):
-                while answered() is not None:
-                    await asyncio.sleep(0)
-    finally:
-        gc.enable()
-
-
-async def test_a_header_cannot_split_an_answer() -> None:
-    wire = Wire(Web())
-    await wire.ask("GET /healthz", b"\r\n")
-    wire.written.clear()
-    for value in (b"a\r\nset-cookie: b", b"a\n", b"\ra"):
-        with pytest.raises(ValueError, match="line break"):
-            await wire.connection.cycle.answer(200, [(b"location", value)], b"")
-    assert wire.written == []
