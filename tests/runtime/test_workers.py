@@ -134,6 +134,33 @@ async def test_what_takes_long_to_release_is_looked_for_again(
             await asyncio.sleep(0.001)
 
 
+async def test_who_waits_for_a_place_is_told_of_it_after_slices_too(
+    make_runtime: Callable[..., object], c_wasm: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread that makes a sandbox and one that ends a slice meanwhile; each is let go by its own engine's clock."""
+    monkeypatch.setattr(workers, "LATER_S", 3600.0)
+    own = Sandbox(await make_runtime())  # type: ignore[misc]
+    warm, cold = own.runtime._tiers.warm, own.runtime._tiers.cold
+    endless = await own.load(wat.component(fields="(func $begin (loop (br 0))) (start $begin)"))
+    spinner = await own.load(c_wasm)
+    assert warm.take() and cold.take()
+    renewed, spinning = Fiber(endless, warm, Limits()), Fiber(spinner, cold, Limits())
+    spinning.begin(b"s", FakeHost())
+    threads = Workers(2, asyncio.get_running_loop())
+    threads.renew(renewed, lambda: None, wake=True)
+    sliced = asyncio.create_task(threads.advance("spinner", spinning))
+    place = asyncio.create_task(threads.freed())
+    async with asyncio.timeout(30):
+        for engine, awaited in ((cold, sliced), (warm, place)):
+            while not awaited.done():
+                ffi.increment_epoch(engine.engine_at)
+                await asyncio.sleep(0.001)
+    assert place.result()
+    for fiber in (renewed, spinning):
+        threads.release(fiber)
+    threads.close()
+
+
 async def test_a_run_that_outlives_the_threads_does_no_harm(held: Held) -> None:
     fibers = [held.fiber() for _ in range(2)]
     await held.let_go()

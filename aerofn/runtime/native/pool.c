@@ -68,7 +68,6 @@ static void tell(struct pool *pool)
     if (pool->told)
         return;
     pool->told = true;
-    pool->expected = false;
     if (write(pool->wake, "", 1) < 0) {
         /* the pipe is full: there is enough to read in it */
     }
@@ -92,13 +91,14 @@ static void *serve(void *given)
         if (!run)
             run = shift(&pool->renewals);
         if (run) {
-            bool awaited = run->errand == ADVANCE;
             pthread_mutex_unlock(&pool->lock);
             work(run);
             pthread_mutex_lock(&pool->lock);
             append(&pool->done, run);
-            if (awaited || pool->expected) /* else it is found with what comes after it */
+            if (run->errand == ADVANCE || pool->expected) /* else it is found with what comes after it */
                 tell(pool);
+            if (run->errand != ADVANCE)
+                pool->expected = false;
         } else if (pool->closing) {
             break;
         } else {
