@@ -162,8 +162,9 @@ def test_two_modules_become_one() -> None:
           (func (export "by table") (param i32) (result i32) (call_indirect (result i32) (local.get 0)))
           (func (export "needless")))""")
     )
+    many = "(type (func))" * 64  # an index beyond them takes two bytes
     second = bytes(
-        wat2wasm("""(module
+        wat2wasm(f"""(module {many}
           (import "env" "memory" (memory 1))
           (import "env" "cell" (table $cell 1 funcref))
           (import "env" "table" (table $table 4 funcref))

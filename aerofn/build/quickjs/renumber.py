@@ -164,12 +164,17 @@ def _instruction(opcode: int, reader: Reader, to: Indices) -> bytes | None:
     if opcode in _INDIRECT:
         kind = reader.number() + to.types
         return head + binary.number(kind) + binary.number(to.tables[reader.number()])
-    if opcode in _BLOCKS and to.types and not reader.data[reader.at] & 0x40:  # else its type is no function's
+    if opcode in _BLOCKS and to.types and _is_index(reader.data[reader.at]):
         return head + binary.signed(reader.number() + to.types)
     others = opcode in _NAMES_TABLE or (opcode == _MORE and reader.number() in _SEGMENTS_AND_TABLES)
     if others and not isinstance(to.tables, Same):
         raise UnsupportedError("a table that is read or written, or a segment")
     return None
+
+
+def _is_index(first: int) -> bool:
+    """Whether a block's type, by its first byte, is the index of a function's: all others are negative, in one byte."""
+    return first & 0xC0 != 0x40
 
 
 def _global(opcode: int, index: int, to: Indices) -> bytes:
