@@ -29,6 +29,26 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"max_content_width": 120},
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from aerofn import __version__  # noqa: PLC0415
+
+        print(__version__)
+        raise typer.Exit(OK)
+
+
+@app.callback()
+def every_command(
+    version: Annotated[
+        bool,
+        Option("--version", help="Print AeroFn's version.", callback=_print_version, is_eager=True),
+    ] = False,
+) -> None:
+    """What stands in front of any command."""
+
+
 app.add_typer(project_commands.group)
 app.add_typer(secrets, name="secrets")
 logins = typer.Typer(help="AeroFn's own logins in the database.", no_args_is_help=True)
@@ -199,8 +219,5 @@ def token(
 
 @app.command()
 def version() -> None:
-    """Print AeroFn's version."""
-    from aerofn import __version__  # noqa: PLC0415
-
-    print(__version__)
-    sys.exit(OK)
+    """Print AeroFn's version, as --version does."""
+    _print_version(True)

@@ -18,7 +18,8 @@ CONNECTIONS = """
 
 
 async def test_version_and_help():
-    assert (await aerofn("version")).out == "0.1.0\n"
+    for asked in ("version", "--version"):
+        assert (await aerofn(asked)).out == "0.1.0\n"
     said = await aerofn("--help")
     assert said.code == 0
     for command in ("demo", "serve", "migrate", "build", "deploy", "invoke", "replay", "token", "doctor"):
