@@ -17,6 +17,7 @@ _ABOVE_LIMIT = re.compile(rf"memory minimum size of \d+ pages exceeds|\n\s+0: .*
 # the pool is used up, or the system gives no more memory: no fault of the guest's
 _NO_ROOM = re.compile(r"maximum concurrent|os error|mmap|Cannot allocate memory")
 _NEVER_RETURNED = "failed to produce a result"
+_DEEP = "call stack exhausted"
 
 
 def of_failure(text: str, limits: Limits) -> Verdict:
@@ -34,6 +35,8 @@ def of_failure(text: str, limits: Limits) -> Verdict:
         return Outcome.TRAP, GuestError(message, name="Trap", stack=text)
     trap = _TRAP.search(text)
     message = trap.group(1) if trap else _last_cause(text)
+    if message == _DEEP:
+        message += ": a function calls itself too often, or a value is nested too deep"
     return Outcome.TRAP, GuestError(message, name="Trap", stack=text)
 
 

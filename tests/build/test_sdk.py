@@ -88,6 +88,14 @@ async def test_rings(language: Call) -> None:
     assert error_of(await language("returnRing")).name == "TypeError"
 
 
+async def test_what_is_nested_too_deep_ends_with_words_that_say_so(language: Call) -> None:
+    assert (await language("returnDeep", deep=1500)).outcome is Outcome.SUCCESS
+    run = await language("returnDeep", deep=10_000)
+    assert run.outcome is Outcome.TRAP
+    assert run.error is not None
+    assert "nested too deep" in run.error.message
+
+
 async def test_half_characters_break_nothing(language: Call) -> None:
     host = FakeHost()
     assert output(await language("halfCharacters", host)) == ["\ud800", None]

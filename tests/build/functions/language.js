@@ -108,6 +108,11 @@ const cases = {
     ring.ring = ring;
     return ring;
   },
+  returnDeep({ deep }) {
+    let value = 1;
+    for (let left = deep; left > 0; left--) value = [value];
+    return value;
+  },
   async halfCharacters() {
     console.log("\ud800");
     await db.query("select '\ud800'", ["\ud800"]);
