@@ -304,7 +304,8 @@ async def test_a_functions_page_cannot_ride_the_session(page, shop, db, probe):
     )
     await deploy(shop, "probe", probe)
     attack = quote(ATTACKER.replace("EVENT", str(event)))
-    tab = await page.context.new_page()  # with the session's cookies; the browser may complain of what it refuses
+    # with the session's cookies; the browser may complain of what it refuses
+    tab = await page.context.new_page()
     sent = []
     tab.on("request", lambda request: sent.append(request) if request.method == "POST" else None)
     await tab.goto(f"/functions/v1/probe/page?{attack}")
