@@ -1,8 +1,9 @@
-"""docs/cli.md: every command is there, and what is there exists."""
+"""docs/cli.md: every command is there; what it and docs/troubleshooting.md name exists."""
 
 import re
 import shlex
 
+import pytest
 import typer
 
 from aerofn.cli.commands import app
@@ -10,7 +11,7 @@ from aerofn.cli.commands import app
 from .blocks import blocks
 from .reader import ROOT
 
-PAGE = ROOT / "docs" / "cli.md"
+PAGE, TROUBLE = (ROOT / "docs" / name for name in ("cli.md", "troubleshooting.md"))
 
 
 def command_of(words):
@@ -29,9 +30,10 @@ def test_every_command_is_described():
             assert re.search(rf"`(aerofn {name} )?{below}`", text), f"{name} {below}"
 
 
-def test_what_is_described_exists():
-    named = re.findall(r"`aerofn ([a-z][^`]*)`", PAGE.read_text(encoding="utf-8"))
-    lines = [line.removeprefix("aerofn ") for block in blocks(PAGE) for line in block.text.splitlines()]
+@pytest.mark.parametrize("page", [PAGE, TROUBLE], ids=lambda page: page.stem)
+def test_what_is_described_exists(page):
+    named = re.findall(r"`aerofn ([a-z][^`]*)`", page.read_text(encoding="utf-8"))
+    lines = [line.removeprefix("aerofn ") for block in blocks(page) for line in block.text.splitlines()]
     for words in map(shlex.split, [*named, *lines]):
         command, left = command_of(words)
         assert command.name == words[len(words) - len(left) - 1], words

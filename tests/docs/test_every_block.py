@@ -28,6 +28,7 @@ TAKEN = {
     "schedules-and-webhooks.md": {"sh", "sql"},  # test_schedules_and_webhooks.py
     "sql-api.md": {"sql"},  # test_reference.py
     "testing.md": {"toml", "python"},  # test_languages.py
+    "troubleshooting.md": {"sh"},  # test_cli_page.py, against the commands and their options
 }
 
 
