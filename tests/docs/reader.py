@@ -65,10 +65,11 @@ class Reader:
     @asynccontextmanager
     async def background(self, text: str):
         """Leave a block running; what it exports is there for all later blocks too, as in one shell."""
-        exports = [line for line in text.splitlines() if line.startswith("export")]
+        lines = text.splitlines()
+        exports = [line for line in lines if line.startswith("export")]
         told = await self.run("\n".join([*exports, "env -0"]))
         self.environment |= dict(pair.split("=", 1) for pair in told.split("\0") if pair)
-        child = await self.start("\n".join(line.removesuffix(" &") for line in text.splitlines()))
+        child = await self.start("\n".join(line.removesuffix(" &") for line in lines if line not in exports))
         try:
             yield child
         finally:
