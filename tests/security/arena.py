@@ -30,7 +30,16 @@ class Told(NamedTuple):
 
 
 class Attack(NamedTuple):
-    """An attack of attacks.json or own_attacks.json; README of docs/security.md says what the letters mean."""
+    """An attack of attacks.json or own_attacks.json.
+
+    Attributes:
+        sql: its statements, with `params` for each.
+        win: a Python expression, true when it succeeded, of what was seen (`Arena.wins` has the names).
+        next: a statement of the invocation that follows on the same connection.
+        after: a query of the superuser's, whose rows are seen too.
+        fix: what the superuser has to mend after it.
+        pg: the one version of PostgreSQL that it is for.
+    """
 
     name: str
     category: str
