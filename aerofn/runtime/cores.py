@@ -69,7 +69,7 @@ def _outer(wasm: bytes, cores: dict[str, bytes], *, nested: bool) -> bytes:
             changed = []
         elif kind == _COMPONENT and nested:
             changed = [binary.section(kind, _inner(content, cores))]
-        for index, (digest, core) in list(enumerate(cores.items()))[before:]:
+        for index, (digest, core) in enumerate(list(cores.items())[before:], before):
             parts += _imported(digest, core, index)
         before = len(cores)
         parts += changed

@@ -201,15 +201,13 @@ class Invocation:
         seen = self._fiber.seen()
         if self._component.heat and seen.cpu_ns < self._long_ns:
             self._component.heat -= 1
-        runtime = self._runtime
-        if self._was_hot:
-            # it may have touched much memory, and giving that back takes a while
+        runtime, over = self._runtime, bool(seen.state & OVER)
+        if over and not self._was_hot and runtime.spares.renew(self._fiber):
+            return
+        # a hot one may have touched much memory, and giving that back takes a while
+        if self._was_hot or self._better_away():
             runtime.workers.release(self._fiber)
-        elif seen.state & OVER and runtime.spares.renew(self._fiber):
-            pass
-        elif self._better_away():
-            runtime.workers.release(self._fiber)
-        elif seen.state & OVER:
-            self._runtime.ended.add(self._fiber)
+        elif over:
+            runtime.ended.add(self._fiber)
         else:
             self._fiber.release()

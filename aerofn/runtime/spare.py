@@ -83,7 +83,8 @@ class Spares:
         Not where `make` is called for it: the loop has time of its own then, which costs nothing.
         """
         component, now = fiber.component, time.perf_counter()
-        often, component.ended = now - component.ended < OFTEN_S, now
+        often = now - component.ended < OFTEN_S
+        component.ended = now
         if (
             not often
             or now - component.idled < OFTEN_S

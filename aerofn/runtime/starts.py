@@ -75,7 +75,9 @@ class Starts:
     def _look(self) -> None:
         """Let those not count any more who hold nobody up."""
         assert self._looks_from is not None
-        now, (wall, computed), self._looks_from = time.perf_counter(), self._looks_from, None
+        wall, computed = self._looks_from
+        self._looks_from = None
+        now = time.perf_counter()
         if now - wall < LOOK_S + PROMPT_S and time.thread_time() - computed < (now - wall) / 2:
             self._young.clear()
             self._most *= 2
