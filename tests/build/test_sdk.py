@@ -220,7 +220,16 @@ async def test_console(language: Call) -> None:
         ("info", "  inner\n  line"),
         ("error", "Assertion failed: sums"),
         ("info", "default: 1"),
+        ("info", "default: 1"),
     ]
+
+
+async def test_all_of_console_is_there(language: Call) -> None:
+    """As https://console.spec.whatwg.org has it: a package that calls what is missing ends the function."""
+    assert output(await language("console")) == [
+        "assert", "clear", "count", "countReset", "debug", "dir", "dirxml", "error", "group", "groupCollapsed",
+        "groupEnd", "info", "log", "table", "time", "timeEnd", "timeLog", "trace", "warn",
+    ]  # fmt: skip
 
 
 async def test_env(language: Call) -> None:

@@ -135,12 +135,16 @@ declare global {
     info(...args: unknown[]): void;
     warn(...args: unknown[]): void;
     error(...args: unknown[]): void;
+    clear(): void;
     dir(value: unknown): void;
+    dirxml(...args: unknown[]): void;
     table(rows: unknown): void;
     trace(...args: unknown[]): void;
     assert(condition: unknown, ...args: unknown[]): void;
     count(label?: string): void;
+    countReset(label?: string): void;
     group(...args: unknown[]): void;
+    groupCollapsed(...args: unknown[]): void;
     groupEnd(): void;
     time(label?: string): void;
     timeLog(label?: string, ...args: unknown[]): void;

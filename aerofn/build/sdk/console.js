@@ -18,13 +18,20 @@ function write(level, text) {
 const at = (level) => (...args) => write(level, format(args));
 const sinceStart = (label) => `${label}: ${(performance.now() - timings.get(label)).toFixed(3)}ms`;
 
+function group(...args) {
+  if (args.length > 0) write("info", format(args));
+  indent += "  ";
+}
+
 export const console = {
   debug: at("debug"),
   log: at("info"),
   info: at("info"),
   warn: at("warn"),
   error: at("error"),
+  clear: () => undefined, // a log has no screen
   dir: (value) => write("info", inspect(value, 1)),
+  dirxml: at("info"),
   table: (rows) => write("info", inspect(rows, 1)),
   trace: (...args) => write("debug", [`Trace: ${format(args)}`, ...frames(new Error().stack)].join("\n")),
   assert(condition, ...args) {
@@ -34,10 +41,9 @@ export const console = {
     counts.set(label, (counts.get(label) ?? 0) + 1);
     write("info", `${label}: ${counts.get(label)}`);
   },
-  group(...args) {
-    if (args.length > 0) write("info", format(args));
-    indent += "  ";
-  },
+  countReset: (label = "default") => void counts.delete(label),
+  group,
+  groupCollapsed: group,
   groupEnd() {
     indent = indent.slice(2);
   },

@@ -53,7 +53,10 @@ const cases = {
     console.groupEnd();
     console.assert(1 === 2, "sums");
     console.count();
+    console.countReset();
+    console.count();
   },
+  console: () => Object.keys(console).sort(),
   env: () => ({ key: env.KEY, got: env.get("KEY"), missing: env.MISSING ?? "none", has: "KEY" in env }),
   random: () => ({ numbers: [Math.random(), Math.random()], uuid: crypto.randomUUID(), bytes: [...crypto.getRandomValues(new Uint8Array(8))] }),
   topLevel: () => ({ topRandom, topNow, now: Date.now(), date: new Date().getTime(), isDate: new Date() instanceof Date }),
