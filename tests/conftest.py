@@ -32,6 +32,12 @@ _COMPILED = "COMPILED_FOR_TESTS"
 PREFIX = "aerofn_test_"
 # The data of a test are not worth waiting for the disk.
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+# Statements that give the rights on database $1 on $2 too: CREATE DATABASE … TEMPLATE does not copy those.
+_RIGHTS = """
+SELECT format('REVOKE ALL ON DATABASE %I FROM PUBLIC; ', $2::text) || string_agg(
+  format('GRANT %s ON DATABASE %I TO %s', a.privilege_type, $2::text, coalesce(quote_ident(r.rolname), 'PUBLIC')), '; ')
+FROM pg_database d CROSS JOIN aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a
+LEFT JOIN pg_roles r ON r.oid = a.grantee WHERE d.datname = $1"""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -103,9 +109,12 @@ class Server:
         assert self._admin is not None
         return self._admin
 
-    async def create(self, template: str = "template0") -> str:
+    async def create(self, template: str | None = None) -> str:
+        """A database with nothing in it, or another like `template`, with the rights on the database itself."""
         name = f"{self.session}_{next(self._numbers)}"
-        await self.admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        await self.admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template or "template0"}"')
+        if template is not None:
+            await self.admin.execute(await self.admin.fetchval(_RIGHTS, template, name))
         return name
 
     async def drop(self, name: str) -> None:
@@ -165,7 +174,6 @@ async def template(server: Server) -> AsyncIterator[str]:
 async def database(server: Server, template: str) -> AsyncIterator[Database]:
     """A database with AeroFn's schema."""
     async with _lent(server, await server.create(template)) as database:
-        await _restore_database_grants(await database.connect())
         yield database
 
 
@@ -173,7 +181,6 @@ async def database(server: Server, template: str) -> AsyncIterator[Database]:
 async def module_database(server: Server, template: str) -> AsyncIterator[Database]:
     """A database with AeroFn's schema for tests that leave nothing in it."""
     async with _lent(server, await server.create(template)) as database:
-        await _restore_database_grants(await database.connect())
         yield database
 
 
@@ -192,12 +199,6 @@ async def _lent(server: Server, name: str) -> AsyncIterator[Database]:
     finally:
         await database.close()
         await server.drop(name)
-
-
-async def _restore_database_grants(connection: asyncpg.Connection) -> None:
-    """CREATE DATABASE … TEMPLATE does not copy the rights on the database itself: take them again."""
-    if await connection.fetchval("SELECT to_regprocedure('aerofn_internal.harden_database()')"):
-        await connection.execute("SELECT aerofn_internal.harden_database()")
 
 
 def _container(stack: contextlib.ExitStack) -> str | None:

@@ -14,6 +14,7 @@ from aerofn.build.node import find_node
 from aerofn.errors import InvalidRequest
 from aerofn.model import Limits, Run
 from aerofn.runtime import Component, Runtime, RuntimeConfig
+from tests.conftest import compiled
 
 FUNCTIONS = Path(__file__).parent / "functions"
 Answer = tuple[bool, Any]
@@ -65,10 +66,8 @@ def node() -> Path:
 
 
 @pytest.fixture(scope="session")
-async def runtime(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Runtime]:
-    runtime = Runtime(
-        RuntimeConfig(cache_dir=tmp_path_factory.mktemp("compiled"), max_instances=16, compile_timeout_s=600)
-    )
+async def runtime() -> AsyncIterator[Runtime]:
+    runtime = Runtime(RuntimeConfig(cache_dir=compiled(), max_instances=16, compile_timeout_s=600))
     yield runtime
     await runtime.close()
 

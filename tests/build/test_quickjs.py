@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,10 @@ Write = Callable[..., Path]
 
 @pytest.fixture(scope="module")
 def official(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], bytes]:
-    """Builds with componentize-qjs."""
+    """Builds with componentize-qjs, each source once."""
     toolchain = ensure_toolchain(QUICKJS, find_node(), lambda _message: None)
 
+    @cache
     def make(source: Path) -> bytes:
         request = {"do": "bundle", "source": str(source), "minify": False, "engine": "quickjs"}
         bundle: dict[str, Any] = workshop(find_node()).ask({**request, "toolchain": str(toolchain)})

@@ -146,7 +146,7 @@ async def test_every_effect_exactly_once(cluster, tmp_path):
     conn = await prepare(cluster, (tmp_path / "counter.wasm").read_bytes())
     cluster.nodes = [await cluster.start_node() for _ in range(NODES)]
     for node in cluster.nodes:
-        assert await asyncio.wait_for(node.stdout.readline(), 30) == b"READY\n"
+        assert await asyncio.wait_for(node.stdout.readline(), 100) == b"READY\n"
     # A node killed while it compiles is another matter: here the function is ready before the first blow.
     async with asyncio.timeout(60):
         while await conn.fetchval("SELECT active_version FROM aerofn.functions") is None:

@@ -135,7 +135,7 @@ async def test_hostile_answers(out, path, code):
 @pytest.mark.parametrize("path", ["/drip", "/silent", "/slow-headers"])
 async def test_slow_answers_end_in_time(out, path):
     assert await out.refused(path, timeout_ms=200) == "fetch_timeout"
-    async with asyncio.timeout(10):  # and their connections with them
+    async with asyncio.timeout(60):  # and their connections with them
         while out.far.open and path != "/silent":
             await asyncio.sleep(0.01)
 
@@ -227,7 +227,7 @@ async def test_connections_are_bounded(far):
     egress = Egress(Addresses(["127.0.0.0/8"]), Caps(seconds=20, per_function=3, per_node=5))
     out = Out(egress, far)
     asked = [asyncio.create_task(out("/silent", function=n % 2)) for n in range(12)]
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while far.open < 5:
             await asyncio.sleep(0.01)
     await asyncio.sleep(0.1)
@@ -244,7 +244,7 @@ async def test_one_function_has_its_share_only(far):
     egress = Egress(Addresses(["127.0.0.0/8"]), Caps(seconds=20, per_function=3, per_node=4))
     out = Out(egress, far)
     asked = [asyncio.create_task(out("/silent")) for n in range(8)]
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while far.open < 3:
             await asyncio.sleep(0.01)
     assert (await out("/status?200", function=2)).status == 200
@@ -265,7 +265,7 @@ async def test_connections_that_nobody_uses_are_bounded(far, monkeypatch):
     for _ in range(2):
         for n in range(20):
             assert (await out("/status?200", host=f"h{n}.example", function=n % 4)).status == 200
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while far.connected > 3:
             await asyncio.sleep(0.01)
     for _ in range(3):

@@ -162,7 +162,7 @@ async def test_a_rotation_interrupts_nothing(place, second_server_url, node_on, 
                 "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
                 "WHERE datname = 'app' AND usename ~ '^aerofn'"
             )
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while node.parts.listener.node in (None, first):
                     await asyncio.sleep(0.02)
             assert await asyncio.gather(*(notes_seen(node, "bob") for _ in range(8))) == [{"bob"}] * 8

@@ -105,7 +105,7 @@ async def test_registered_in_sql_is_live_at_once_and_dropped_is_gone(conn, node_
     async with node_of() as node:
         revision = node.parts.functions._revision
         await conn.execute("SELECT aerofn.register_function('later', $1)", REDUCE_STOCK.read_bytes())
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             version = await node.parts.functions.active("later")
         assert (version.number, node.parts.functions._revision > revision) == (1, True)
 

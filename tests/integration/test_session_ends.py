@@ -22,7 +22,7 @@ async def backends(database, door):
 
 
 async def until(condition):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not await condition():  # PostgreSQL tells nobody when a backend ends
             await asyncio.sleep(0.01)
 

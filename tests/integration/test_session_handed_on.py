@@ -28,7 +28,7 @@ async def sent(monkeypatch):
 async def handed_on(door, first, then):
     """Commit `first` while `then`, which is begun here, waits for its connection."""
     waiting = asyncio.create_task(then)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not door.pool._places.waiting:
             await asyncio.sleep(0)
     await first.commit()
@@ -129,7 +129,7 @@ async def test_closing_ends_what_is_not_ended(door_of, database):
     door = await door_of(size=1)
     await all_of(session(door), "SELECT * FROM telling")
     await door.pool.close()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await heard.wait()
 
 

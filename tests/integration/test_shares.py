@@ -33,7 +33,7 @@ async def test_slow_queries_of_one_function_leave_connections_to_another(conn, s
         async with conn.transaction():
             await conn.execute("LOCK TABLE hits")
             waiting = [asyncio.create_task(client.post(URL, json=slow)) for _ in range(5)]
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while await conn.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted") < 2:
                     await asyncio.sleep(0.01)
             for _ in range(3):

@@ -117,7 +117,7 @@ async def test_more_connections_than_may_be_are_told_to_come_back(node_of):
         status, body = await raws[3].answer()
         assert (status, body["code"]) == (503, "busy")
         raws[0].writer.close()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 async with connect() as raw:
                     raw.writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")

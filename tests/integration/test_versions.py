@@ -28,7 +28,7 @@ async def ready(conn, number):
 
 
 async def seen_by(node, version):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while (await node.parts.functions.active("f")).number != version:
             await asyncio.sleep(0.01)
 
@@ -48,7 +48,10 @@ async def test_back_and_forth_under_traffic_loses_nothing(conn, node_of, version
         clients = [asyncio.create_task(traffic(node)) for node in (one, other) for _ in range(3)]
         for turn in range(24):
             await conn.execute("SELECT aerofn.activate_version('f', $1)", 2 - turn % 2)
-            await asyncio.sleep(0.05)  # so that both see some of the traffic
+            before = seen[Outcome.SUCCESS, 2 - turn % 2]
+            async with asyncio.timeout(60):
+                while seen[Outcome.SUCCESS, 2 - turn % 2] == before:
+                    await asyncio.sleep(0.01)
         over = True
         await asyncio.gather(*clients)
         assert set(seen) == {(Outcome.SUCCESS, 1), (Outcome.SUCCESS, 2)}

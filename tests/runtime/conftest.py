@@ -12,6 +12,7 @@ from sandbox_kit import GUESTS, ROOT, Sandbox
 from aerofn.build.node import find_node
 from aerofn.build.toolchain import QUICKJS, ensure_toolchain
 from aerofn.runtime import Component, Runtime, RuntimeConfig
+from tests.conftest import compiled
 
 
 def js_component(source: Path) -> bytes:
@@ -46,12 +47,18 @@ Make = Callable[..., Awaitable[Runtime]]
 
 
 @pytest.fixture
-async def make_runtime(tmp_path: Path) -> AsyncIterator[Make]:
+def cache_dir() -> Path:
+    """Where runtimes keep what they compiled: together, but for the tests of keeping and compiling."""
+    return compiled()
+
+
+@pytest.fixture
+async def make_runtime(cache_dir: Path) -> AsyncIterator[Make]:
     """Make runtimes of one's own, closed at the test's end."""
     made: list[Runtime] = []
 
     async def make(**settings: object) -> Runtime:
-        settings.setdefault("cache_dir", tmp_path / "cache")
+        settings.setdefault("cache_dir", cache_dir)
         settings.setdefault("max_instances", 100)
         made.append(Runtime(RuntimeConfig(**settings)))  # type: ignore[arg-type]
         return made[-1]
@@ -62,9 +69,9 @@ async def make_runtime(tmp_path: Path) -> AsyncIterator[Make]:
 
 
 @pytest.fixture(scope="session")
-async def sandbox(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sandbox]:
+async def sandbox() -> AsyncIterator[Sandbox]:
     """The session's runtime."""
-    runtime = Runtime(RuntimeConfig(cache_dir=tmp_path_factory.mktemp("compiled")))
+    runtime = Runtime(RuntimeConfig(cache_dir=compiled()))
     yield Sandbox(runtime)
     await runtime.close()
 

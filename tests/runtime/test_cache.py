@@ -22,6 +22,12 @@ DIGEST = hashlib.sha256(WASM).digest()
 Make = Callable[..., Awaitable[Runtime]]
 
 
+@pytest.fixture
+def cache_dir(tmp_path: Path) -> Path:
+    """One of the test's own: what is in it is what is tested."""
+    return tmp_path / "cache"
+
+
 class Source:
     """Where a component's bytes come from, counting how often."""
 

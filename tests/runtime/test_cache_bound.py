@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
 import wat
 from sandbox_kit import FakeHost, Sandbox
 
@@ -18,6 +19,12 @@ from aerofn.runtime.vault import Vault
 
 Make = Callable[..., Awaitable[Runtime]]
 GUESTS = [wat.component(f"(drop (i32.const {n}))") for n in range(5)]
+
+
+@pytest.fixture
+def cache_dir(tmp_path: Path) -> Path:
+    """One of the test's own: what is in it is what is tested."""
+    return tmp_path / "cache"
 
 
 def digest(wasm: bytes) -> bytes:

@@ -17,7 +17,7 @@ def guests_inside() -> int:
 
 async def _gone() -> None:
     """Until what workers still release is released: fails by its timeout if that never happens."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while guests_inside():
             await asyncio.sleep(0.001)
 

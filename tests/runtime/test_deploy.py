@@ -84,12 +84,13 @@ async def test_too_many_memories_are_refused(sandbox: Sandbox) -> None:
         await sandbox.runtime.prepare(wat.component(fields="(memory 1)" * 8))
 
 
-async def test_deploying_the_same_bytes_again_costs_nothing(sandbox: Sandbox) -> None:
+async def test_deploying_the_same_bytes_again_costs_nothing(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
     wasm = wat.component("nop")
     digest = await sandbox.runtime.prepare(wasm)
-    began = time.perf_counter()
+    monkeypatch.setattr(sandbox.runtime._components, "_compiled", None)  # who compiles now, fails
     assert await sandbox.runtime.prepare(wasm) == digest
-    assert time.perf_counter() - began < 0.05  # no process was started
 
 
 BOMBS = {
@@ -107,7 +108,7 @@ async def test_compile_bombs_end_within_their_limits(make_runtime, name: str) ->
         await runtime.prepare(wasm)
     except (CompileFailed, InvalidComponent) as refused:
         assert re.search("too long|too much memory|broke the compiler|not valid", refused.message)
-    assert time.perf_counter() - began < 10
+    assert time.perf_counter() - began < 60
     assert (await Sandbox(runtime).run(wat.component())).outcome is Outcome.SUCCESS
 
 

@@ -129,7 +129,7 @@ async def test_what_takes_long_to_release_is_looked_for_again(
     held.workers.release(fiber)
     await asyncio.sleep(0.05)
     await held.let_go()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while fiber.address in running:
             await asyncio.sleep(0.001)
 

@@ -87,7 +87,7 @@ async def test_cancelled_in_the_moment_its_place_comes(first: str) -> None:
     assert third.done()
     crowd.places.leave("c")
     assert crowd.places.waiting == 0
-    await asyncio.wait_for(crowd.places.enter("b"), 1)
+    await asyncio.wait_for(crowd.places.enter("b"), 60)
 
 
 @settings(max_examples=200, deadline=None)
@@ -128,4 +128,4 @@ async def test_whatever_happens_no_place_is_lost_or_given_twice(
     await asyncio.gather(*(task for _, task in tasks), return_exceptions=True)
     assert places.waiting == 0
     for _ in range(min(size, of_one)):
-        await asyncio.wait_for(places.enter("last"), 1)
+        await asyncio.wait_for(places.enter("last"), 60)

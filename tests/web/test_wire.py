@@ -46,7 +46,7 @@ class Wire(asyncio.Transport):
         """Send a request; what the answer was written in."""
         self.written.clear()
         self.connection.data_received(f"{head} HTTP/1.1\r\nHost: x\r\n".encode() + body)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not self.connection.cycle.response_complete:
                 await asyncio.sleep(0)
         return self.written
