@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
 from aerofn.cli.connection import connected
-from aerofn.cli.remote import Service
 from aerofn.errors import NotFound
+
+if TYPE_CHECKING:
+    from aerofn.cli.remote import Service
 
 _TIMES = ("timestamp", "run_at", "created_at", "updated_at", "next_at", "lease_until")
 Row = dict[str, Any]
@@ -62,9 +64,12 @@ class Where(NamedTuple):
             return await db.fetchval(statement, *arguments)
 
     @property
-    def _service(self) -> Service | None:
-        remote = self.url is not None and self.database_url is None
-        return Service(self.url or "", self.token) if remote else None
+    def _service(self) -> "Service | None":
+        if self.url is None or self.database_url is not None:
+            return None
+        from aerofn.cli.remote import Service  # noqa: PLC0415  a fifth of a second, for its HTTP client
+
+        return Service(self.url, self.token)
 
 
 def path(*parts: str | int) -> str:

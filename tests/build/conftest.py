@@ -89,11 +89,15 @@ class Functions:
         digest = await self._runtime.prepare(wasm)
         return await self._runtime.load(digest, _nothing_to_fetch)
 
-    async def run(self, component: Component, event: dict[str, Any], host: FakeHost | None = None) -> Run:
-        return await self.run_text(component, json.dumps(event), host)
+    async def run(
+        self, component: Component, event: dict[str, Any], host: FakeHost | None = None, **limits: int
+    ) -> Run:
+        return await self.run_text(component, json.dumps(event), host, **limits)
 
-    async def run_text(self, component: Component, event: str, host: FakeHost | None = None) -> Run:
-        return await self._runtime.run(component, event.encode(), host or FakeHost(), Limits())
+    async def run_text(
+        self, component: Component, event: str, host: FakeHost | None = None, **limits: int
+    ) -> Run:
+        return await self._runtime.run(component, event.encode(), host or FakeHost(), Limits(**limits))
 
 
 async def _nothing_to_fetch() -> bytes:

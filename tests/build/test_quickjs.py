@@ -174,15 +174,15 @@ def test_code_of_another_wasmtime_is_made_anew(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "outcome"),
+    ("body", "limits", "outcome"),
     [
-        ("const all = []; for (;;) all.push('x'.repeat(1e6) + all.length);", Outcome.MEMORY_LIMIT),
-        ("for (;;) {}", Outcome.TIMEOUT),
+        ("const all = []; for (;;) all.push('x'.repeat(1e6) + all.length);", {}, Outcome.MEMORY_LIMIT),
+        ("for (;;) {}", {"timeout_ms": 300}, Outcome.TIMEOUT),
     ],
 )
 async def test_limits_hold_for_what_is_linked(
-    author: Write, functions: Functions, body: str, outcome: Outcome
+    author: Write, functions: Functions, body: str, limits: dict[str, int], outcome: Outcome
 ) -> None:
     component = await functions.load(author(f"export const handler = () => {{ {body} }};"))
-    run = await functions.run(component, {"trigger": "invoke"})
+    run = await functions.run(component, {"trigger": "invoke"}, **limits)
     assert run.outcome is outcome

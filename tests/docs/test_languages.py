@@ -1,6 +1,7 @@
 """The pages about languages and testing: their code is checked and built, their tests pass."""
 
 import asyncio
+import os
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ import pytest
 from aerofn.build import build
 from aerofn.cli.init import Language, init
 from aerofn.testing.cases import Case
+from tests.conftest import compiled
 
 from .blocks import blocks
 from .reader import ROOT
@@ -74,8 +76,9 @@ async def test_the_page_of_testing_as_the_tests_of_a_new_project(tmp_path, datab
     (tmp_path / "tests" / "page.test.toml").write_text(of("testing.md", "toml")[0])
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     done = await asyncio.create_subprocess_exec(
-        *command, f"--aerofn-database-url={database.url}", cwd=tmp_path, stdout=asyncio.subprocess.PIPE
-    )
+        *command, f"--aerofn-database-url={database.url}", cwd=tmp_path, stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, "AEROFN_CACHE_DIR": str(compiled())},
+    )  # fmt: skip
     said, _ = await done.communicate()
     assert "7 passed" in said.decode(), said.decode()
 

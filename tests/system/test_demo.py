@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from aerofn.db.embedded import EmbeddedPostgres
+from tests.conftest import compiled
 
 from .terminal_kit import CTRL_C_WORKS, LONGEST_S, postgres_below, read_until
 
@@ -30,7 +31,7 @@ class Demo:
         child = await asyncio.create_subprocess_exec(
             *CTRL_C_WORKS,
             sys.executable, "-m", "aerofn", "demo", "--port", "0", *arguments,
-            cwd=self.folder, env={**clean, "PYTHONPATH": str(ROOT), **environment},
+            cwd=self.folder, env={**clean, "PYTHONPATH": str(ROOT), "AEROFN_CACHE_DIR": str(compiled()), **environment},
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         self.children.append(child)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from aerofn.db.embedded import EmbeddedPostgres
+from tests.conftest import compiled
 
 from .terminal_kit import CTRL_C_WORKS, LONGEST_S, postgres_below, read_until
 
@@ -50,7 +51,7 @@ async def start(folder: Path, *arguments: str) -> asyncio.subprocess.Process:
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("AEROFN_", "DATABASE_"))}
     return await asyncio.create_subprocess_exec(
         *CTRL_C_WORKS, sys.executable, "-m", "aerofn", "dev", "--port", "0", *arguments,
-        cwd=folder, env={**clean, "PYTHONPATH": str(ROOT)},
+        cwd=folder, env={**clean, "PYTHONPATH": str(ROOT), "AEROFN_CACHE_DIR": str(compiled())},
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
 

@@ -13,6 +13,7 @@ import jwt
 import pytest
 
 from aerofn.build import build
+from tests.conftest import compiled
 
 from .cli_kit import LONGEST_S, SECRET, aerofn, serving
 
@@ -41,7 +42,7 @@ async def test_nothing_the_service_writes_holds_the_secret(database, tmp_path):
     build(COMPONENT, wasm)
     await conn.execute("CREATE TABLE once (t text UNIQUE); GRANT ALL ON once TO anon")
     await conn.execute("SELECT aerofn.register_function('leaky', $1, env => '{LEAKED}')", wasm.read_bytes())
-    async with serving(database.url, tmp_path / "cache", AEROFN_SECRET_KEY=KEY) as (service, url):
+    async with serving(database.url, compiled(), AEROFN_SECRET_KEY=KEY) as (service, url):
         token = jwt.encode({"role": "service_role"}, SECRET)
         said = await aerofn("secrets", "set", "LEAKED", given=VALUE, AEROFN_URL=url, AEROFN_TOKEN=token)
         assert said.code == 0, said.err
