@@ -89,6 +89,17 @@ async def test_http(platform: Call) -> None:
     assert output(await platform("arrayBuffer", host)) == b'{"a":1}'.hex()
 
 
+async def test_http_sends_bodies_as_they_are_and_headers_as_they_are_given(platform: Call) -> None:
+    host = FakeHost(fetch=JSON_ANSWER)
+    output(await platform("httpBodies", host))
+    assert [(request["headers"], request["body"]) for request in host.requests] == [
+        ({"content-type": "application/x-www-form-urlencoded;charset=UTF-8"}, "a=1+2"),
+        ({}, "AQA="),
+        ({"content-type": "application/merge-patch+json"}, '{"a":1}'),
+        ({"content-type": "application/json", "x-a": "1"}, "null"),
+    ]
+
+
 async def test_headers_and_responses(platform: Call) -> None:
     assert output(await platform("headers")) == {"all": [["x-a", "1, 2"]], "has": True, "none": None}
     assert "is not a header name" in output(await platform("badHeader"))["message"]

@@ -106,7 +106,7 @@ declare global {
     has(key: string): boolean;
   } & { readonly [key: string]: string | undefined };
 
-  /** `fetch` the short way: objects are sent as JSON. */
+  /** `fetch` the short way: what is no `BodyInit` is sent as JSON. */
   const http: {
     get(url: string | URL, init?: RequestInit): Promise<Response>;
     post(url: string | URL, body?: unknown, init?: RequestInit): Promise<Response>;

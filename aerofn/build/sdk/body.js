@@ -5,6 +5,12 @@ import { Blob } from "./blob.js";
 import { fromBytes, toBytes } from "./encoding.js";
 import { parse } from "./json.js";
 
+const isForm = (value) => Object.prototype.toString.call(value) === "[object URLSearchParams]";
+const isBytes = (value) => value instanceof ArrayBuffer || ArrayBuffer.isView(value) || value instanceof Blob;
+
+// Whether a value is sent as it is.
+export const isBody = (value) => typeof value === "string" || isBytes(value) || isForm(value);
+
 // The body as text or bytes, with the content type it implies.
 function taken(value) {
   if (value === undefined || value === null) return { content: null, type: null };
@@ -14,8 +20,7 @@ function taken(value) {
     return { content: new Uint8Array(value.buffer, value.byteOffset, value.byteLength).slice(), type: null };
   }
   if (value instanceof Blob) return { content: value.view().slice(), type: value.type || null };
-  const isForm = Object.prototype.toString.call(value) === "[object URLSearchParams]";
-  return { content: String(value), type: isForm ? "application/x-www-form-urlencoded;charset=UTF-8" : "text/plain;charset=UTF-8" };
+  return { content: String(value), type: isForm(value) ? "application/x-www-form-urlencoded;charset=UTF-8" : "text/plain;charset=UTF-8" };
 }
 
 export class Body {

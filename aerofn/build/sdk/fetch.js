@@ -1,7 +1,7 @@
 // `fetch`, Request and Response, over the host's outgoing HTTP, which follows the function's egress policy.
 
 import host from "aerofn:function/host@1.0.0";
-import { Body } from "./body.js";
+import { Body, isBody } from "./body.js";
 import { Headers } from "./headers.js";
 import { demandInvocation } from "./lifetime.js";
 
@@ -128,17 +128,14 @@ async function fetchAfterCommit(input, init) {
   return send(new Request(input, init), { afterCommit: true });
 }
 
-const asBody = (value) =>
-  typeof value === "string" || value instanceof Uint8Array || value === undefined
-    ? { body: value }
-    : { body: JSON.stringify(value), headers: { "content-type": "application/json" } };
-
 function short(method, url, value, init = {}) {
-  const { body, headers } = asBody(value);
-  return fetch(url, { ...init, method, body, headers: { ...headers, ...init.headers } });
+  const headers = new Headers(init.headers);
+  const isJson = value !== undefined && !isBody(value);
+  if (isJson && !headers.has("content-type")) headers.set("content-type", "application/json");
+  return fetch(url, { ...init, method, headers, body: isJson ? JSON.stringify(value) : value });
 }
 
-// The short way: objects are sent as JSON, and the answer is a Response.
+// The short way: what is no body is sent as JSON, and the answer is a Response.
 export const http = {
   fetchAfterCommit,
   get: (url, init) => short("GET", url, undefined, init),

@@ -59,6 +59,12 @@ const cases = {
     const posted = await http.post("https://a.example/post", { name: "tea" });
     return { got: await got.json(), posted: posted.status, body: posted.body };
   },
+  async httpBodies() {
+    await http.post("https://a.example/", new URLSearchParams({ a: "1 2" }));
+    await http.put("https://a.example/", new Uint16Array([1]).buffer);
+    await http.patch("https://a.example/", { a: 1 }, { headers: { "Content-Type": "application/merge-patch+json" } });
+    await http.post("https://a.example/", null, { headers: new Headers({ "x-a": "1" }) });
+  },
   async arrayBuffer() {
     const response = await fetch("https://a.example/");
     return text(await response.arrayBuffer());
