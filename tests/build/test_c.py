@@ -74,6 +74,20 @@ async def test_json_values_at_a_path(header: Call, path: str, found: Any) -> Non
             assert host.logs == [("info", found)]
 
 
+async def test_half_characters_break_nothing(header: Call) -> None:
+    text = r'"\ud800 \ud800\n \udc00 \ud83d\u0041 \ud83d\ude00"'
+    host = FakeHost()
+    event = f'{{"trigger": "invoke", "path": "text", "document": {{"text": {text}}}}}'
+    run = await header._functions.run_text(await header._functions.load(FUNCTIONS / "header.c"), event, host)
+    assert output(run) == "\ufffd \ufffd\n \ufffd \ufffdA \U0001f600"
+
+
+async def test_any_white_space_ends_a_number(header: Call) -> None:
+    event = '{"trigger": "invoke", "path": "none", "document": {"none"\t:\r\nnull\t,\r\n"more": 1}}'
+    run = await header._functions.run_text(await header._functions.load(FUNCTIONS / "header.c"), event)
+    assert run.output == b"null"
+
+
 async def test_host_calls(header: Call) -> None:
     host = FakeHost(fetch=(True, {"status": 204}))
     host.environment["KEY"] = "a value"

@@ -108,7 +108,7 @@ static size_t json_end(text json, size_t at) {
       else if (c == '"') quoted = false;
     } else if (c == '"') quoted = true;
     else if (c == '{' || c == '[') depth++;
-    else if (depth == 0 && (c == ',' || c == '}' || c == ']' || c == ' ' || c == '\n')) break;
+    else if (depth == 0 && (c == ',' || c == '}' || c == ']' || json_skip(json, at) > at)) break;
     else if (c == '}' || c == ']') depth--;
     if (depth == 0 && !quoted && (c == '"' || c == '}' || c == ']')) { at++; break; }
   }
@@ -178,11 +178,15 @@ static text json_string(text json) {
     }
     uint32_t code = aerofn_hex4(json.at + i + 1);
     i += 4;
-    if (code >= 0xd800 && code < 0xdc00 && i + 6 < json.size && json.at[i + 1] == '\\') {
-      code = 0x10000 + ((code - 0xd800) << 10) + (aerofn_hex4(json.at + i + 3) - 0xdc00);
-      i += 6;
+    if (code >= 0xd800 && code < 0xdc00 && i + 6 < json.size && json.at[i + 1] == '\\' && json.at[i + 2] == 'u') {
+      uint32_t low = aerofn_hex4(json.at + i + 3);
+      if (low >= 0xdc00 && low < 0xe000) {
+        code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
+        i += 6;
+      }
     }
-    aerofn_put_code(&out, code);
+    /* half a character alone is none: UTF-8 cannot say it, and the host takes nothing else */
+    aerofn_put_code(&out, code >= 0xd800 && code < 0xe000 ? 0xfffd : code);
   }
   return written(&out);
 }
