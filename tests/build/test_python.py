@@ -85,6 +85,12 @@ async def test_all_that_is_printed_or_logged_is_in_the_log(python: Call) -> None
     assert rest == ("info", "no end")
 
 
+async def test_a_log_line_that_cannot_be_formatted_ends_nothing(python: Call) -> None:
+    host = FakeHost()
+    assert output(await python("logs_nonsense", host)) == "went on"
+    assert host.logs[0] == ("warn", "--- Logging error ---")
+
+
 async def test_environment_and_requests(python: Call) -> None:
     host = FakeHost(fetch=(True, {"status": 201, "headers": {"X-B": "2"}, "body": '{"a":1}'}))
     host.environment["KEY"] = "value"
@@ -132,6 +138,12 @@ async def test_errors_point_at_the_authors_lines(python: Call) -> None:
     assert chained is not None
     assert (chained.name, chained.retry) == ("LookupError", False)
     assert "direct cause of the following exception" in (chained.stack or "")
+    group = (await python("raises_group")).error
+    assert group is not None
+    assert 'File "helpers/__init__.py", line 9, in fail' in (group.stack or "")
+    unreadable = (await python("raises_unreadable")).error
+    assert unreadable is not None
+    assert (unreadable.name, unreadable.message) == ("Unreadable", "what the function raised cannot be read")
     exits = (await python("exits")).error
     assert exits is not None
     assert exits.name == "SystemExit"

@@ -9,7 +9,15 @@ _OTHERS = ("/2/", "/python/")  # packages, and the standard library
 
 
 def describe(error: BaseException) -> dict[str, Any]:
-    """An error as the host takes it."""
+    """An error as the host takes it, whatever looking at it raises."""
+    try:
+        return _described(error)
+    except Exception:
+        message = "what the function raised cannot be read"
+        return {"name": type(error).__name__, "message": message, "stack": None, "retry": True}
+
+
+def _described(error: BaseException) -> dict[str, Any]:
     return {
         "name": type(error).__name__,
         "message": str(error) or type(error).__name__,
@@ -32,6 +40,6 @@ def _rename(report: traceback.TracebackException) -> None:
         for prefix in (ROOT, *_OTHERS):
             frame.filename = frame.filename.removeprefix(prefix)
     report.stack[:] = frames[first:]
-    for inner in (report.__cause__, report.__context__):
+    for inner in (report.__cause__, report.__context__, *(report.exceptions or ())):
         if inner is not None:
             _rename(inner)

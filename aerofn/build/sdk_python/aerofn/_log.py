@@ -25,7 +25,11 @@ class _Formatter(logging.Formatter):
 class _ToHost(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         level = next((name for least, name in _LEVELS if record.levelno >= least), "debug")
-        text = self.format(record)
+        try:
+            text = self.format(record)
+        except Exception:  # as logging's own handlers: what cannot be formatted ends nothing
+            self.handleError(record)
+            return
         _host.log(level, text if record.name == log.name else f"{record.name}: {text}")
 
 

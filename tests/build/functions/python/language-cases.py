@@ -74,6 +74,29 @@ def logs(case, event):
         log.exception("it failed")
 
 
+def logs_nonsense(case, event):
+    log.info("%d of %d", 1)
+    return "went on"
+
+
+class Unreadable(Exception):
+    def __str__(self):
+        raise ValueError("no text")
+
+
+def raises_unreadable(case, event):
+    raise Unreadable
+
+
+async def raises_group(case, event):
+    async with asyncio.TaskGroup() as group:
+        group.create_task(failing())
+
+
+async def failing():
+    fail(0)
+
+
 def environment(case, event):
     return [env["KEY"], env.get("MISSING"), env.get("MISSING", "else"), "KEY" in env, "MISSING" in env]
 
