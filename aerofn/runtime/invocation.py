@@ -82,9 +82,9 @@ class Invocation:
 
     async def _drive(self) -> None:
         fiber = self._fiber
-        first = True
+        first = waited = True
         while True:
-            away = self._hot or (first and self._better_away())
+            away = self._hot or (waited and self._better_away())
             said = await (self._on_worker() if away else self._on_loop(first))
             first = False
             if said & OVER or self._expired:
@@ -101,9 +101,9 @@ class Invocation:
                 await self._after_slice(asked=bool(said & ASKS))
 
     def _better_away(self) -> bool:
-        """Whether what takes longest of a heavy guest's run, its start and release, would hold up others under way.
+        """Whether a heavy guest's next step (its start, what it does with an answer, its release) is better a thread's.
 
-        What is left after an answer is short: giving it to a thread and back would take as long.
+        Others under way would be held up; giving it to a thread and back takes the loop a fraction of that.
         """
         runtime = self._runtime
         return self._heavy and runtime.running > 1 and not runtime.workers.full
