@@ -41,6 +41,7 @@ class Connection(HttpToolsProtocol):
     watched: Exchange | None = None  # whose client's leaving is waited for
 
     _in_head = True
+    _begins = False  # a head, in the data that is being read
     _large = False
     _head_bytes = 0
     _body_since = 0.0
@@ -72,6 +73,7 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:  # noqa: D102
         if self._head_bytes + len(data) > _HEAD_BYTES:
             self._large = True
+        self._begins = False
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -79,14 +81,15 @@ class Connection(HttpToolsProtocol):
         except httptools.HttpParserError:
             self._refuse(400, "invalid_request", "this is no valid HTTP request", None)
         if self._in_head:
-            self._head_bytes += len(data)
+            # in front of one that begins here there may have been the last request's body
+            self._head_bytes += self._size_of_head() if self._begins else len(data)
             if self._head_bytes > _HEAD_BYTES:
                 self._refuse_head()
 
     def on_message_begin(self) -> None:
         """As uvicorn's; the scope is made when all of the head is there."""
         self.url, self.headers, self.expect_100_continue = b"", [], False
-        self._in_head, self._head_bytes = True, 0
+        self._in_head, self._begins, self._head_bytes = True, True, 1
         self._deadline = self.loop.time() + self.patience_s
 
     def on_headers_complete(self) -> None:

@@ -117,6 +117,16 @@ async def test_pipelined_requests_are_answered_in_order() -> None:
         assert [(await line.answer())[2] for _ in range(5)] == [b"0", b"1", b"2", b"3", b"4"]
 
 
+async def test_a_head_that_begins_behind_a_large_body_is_no_large_one(port: int) -> None:
+    body = b"x" * 200_000
+    first = f"{HELLO} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+    async with Line.open(port) as line:
+        line.writer.write(first + b"GET /healthz HT")
+        assert (await line.answer())[0] == 200
+        line.writer.write(b"TP/1.1\r\nHost: x\r\n\r\n")
+        assert (await line.answer())[0] == 200
+
+
 async def test_requests_that_nobody_can_answer_so_soon_are_not_held() -> None:
     """Each takes two kilobytes, and a client sends thousands in the time of one answer."""
     web, gate = Web(), Gate()
