@@ -75,10 +75,11 @@ async def test_a_bad_version_leaves_the_good_one_running(probe_client, conn):
 
 
 async def test_errors_and_their_status(probe_client, conn, probe):
-    await deploy(probe_client, "slow", probe, timeout_ms="200", memory_mb="16")
+    await deploy(probe_client, "slow", probe, timeout_ms="200")
+    await deploy(probe_client, "small", probe, memory_mb="16")
     seen = {}
-    for action in ("throw", "spin", "grow"):
-        answer = await probe_client.post("/functions/v1/slow", json={"do": action})
+    for function, action in (("small", "throw"), ("slow", "spin"), ("small", "grow")):
+        answer = await probe_client.post(f"/functions/v1/{function}", json={"do": action})
         seen[action] = (answer.status_code, answer.json()["code"])
     assert seen == {"throw": (500, "function_error"), "spin": (504, "timeout"), "grow": (500, "memory_limit")}
     missing = await probe_client.post("/functions/v1/missing", json={})

@@ -6,6 +6,7 @@ import json
 import pytest
 
 from aerofn.bridge.shared import SharedSession
+from aerofn.dispatch import group
 from aerofn.dispatch.lanes import Lanes
 from aerofn.model import Outcome
 from aerofn.runtime.spare import Spares
@@ -41,6 +42,12 @@ async def told(conn, probe):
     return tell
 
 
+@pytest.fixture
+def unhurried(monkeypatch):
+    """A transaction goes on for as long as a busy machine takes."""
+    monkeypatch.setattr(group, "_LONGEST_S", 30.0)
+
+
 def does(number, *more, do="query"):
     return {"do": do, "queries": [[DONE, [number]], *more]}
 
@@ -59,7 +66,7 @@ async def none_left(conn):
             await asyncio.sleep(0.02)
 
 
-async def test_events_that_wait_commit_together(told, conn, node_of, monkeypatch):
+async def test_events_that_wait_commit_together(told, conn, node_of, unhurried, monkeypatch):
     ahead, take = [], Spares.take
     monkeypatch.setattr(Spares, "take", lambda *given: ahead.append(take(*given)) or ahead[-1])
     more = [["SELECT $1::int", [1]]]
@@ -89,7 +96,7 @@ async def test_a_node_with_a_single_place(told, conn, node_of):
     assert await ids(conn) == list(range(40))
 
 
-async def test_a_member_that_fails_undoes_its_own_effects_only(told, conn, node_of):
+async def test_a_member_that_fails_undoes_its_own_effects_only(told, conn, node_of, unhurried):
     caught = [DONE, [0]]  # a unique violation that the function catches
     wrong = {5: does(5, do="fail"), 12: {"do": "recurse"}, 13: does(13, do="fail"), 29: does(29, do="fail")}
     await told([wrong.get(n, does(n, caught if n else [DONE, [100]])) for n in range(30)], max_attempts=1)

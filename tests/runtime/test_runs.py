@@ -105,20 +105,21 @@ async def test_usage_is_exact_about_bytes_calls_and_memory(sandbox: Sandbox, js_
 
 
 class Ending(NamedTuple):
-    """A guest's deed, how it ends, and what of its usage is exact: bytes out, host calls, memory (MiB)."""
+    """A guest's deed, how it ends, what of its usage is exact: bytes out, host calls, memory (MiB); its time limit."""
 
     event: bytes
     outcome: Outcome
     bytes_out: int = 0
     host_calls: int = 0
     memory: float | None = None
+    timeout_ms: int = 60_000
 
 
 ENDINGS = {
     "result": Ending(b"e" * 9, Outcome.SUCCESS, bytes_out=9, memory=1.0625),
     "trap": Ending(b"t", Outcome.TRAP),
     "trap in a host call": Ending(b"l", Outcome.TRAP),
-    "timeout": Ending(b"s", Outcome.TIMEOUT),
+    "timeout": Ending(b"s", Outcome.TIMEOUT, timeout_ms=200),
     "memory limit": Ending(b"b", Outcome.MEMORY_LIMIT, memory=32),
 }
 
@@ -126,7 +127,7 @@ ENDINGS = {
 @pytest.mark.parametrize("name", ENDINGS)
 async def test_usage_is_told_however_a_run_ends(sandbox: Sandbox, c_guest: Component, name: str) -> None:
     case = ENDINGS[name]
-    run = await sandbox.run(c_guest, case.event, timeout_ms=200, memory_mb=32)
+    run = await sandbox.run(c_guest, case.event, timeout_ms=case.timeout_ms, memory_mb=32)
     assert run.outcome is case.outcome, run.error
     usage = run.usage
     assert (usage.bytes_in, usage.bytes_out, usage.host_calls) == (
@@ -141,7 +142,7 @@ async def test_host_calls_are_counted_though_the_run_is_stopped(
     sandbox: Sandbox, js_guest: Component
 ) -> None:
     host = FakeHost()
-    run = await sandbox.run(js_guest, do("log", times=100_000_000), host, timeout_ms=100)
+    run = await sandbox.run(js_guest, do("log", times=100_000_000), host, timeout_ms=500)
     assert run.outcome is Outcome.TIMEOUT
     assert run.usage.host_calls == len(host.logs) > 0
 
