@@ -104,7 +104,10 @@ def node_on():
         traces: Tracing | None = None,
         **overrides: Any,
     ) -> AsyncIterator[Node]:
-        overrides = {"cache_dir": compiled(), "records_to_stdout": False, "shutdown_grace_s": 2, **overrides}
+        overrides = {
+            "cache_dir": compiled(), "records_to_stdout": False, "shutdown_grace_s": 2, "pool_timeout_s": 60,
+            **overrides,
+        }  # fmt: skip
         node = Node(database.settings(**overrides), records or Records(), env=env or {}, tracing=traces)
         await node.start()
         try:
@@ -154,7 +157,7 @@ async def door_of(database, guard):
         settings = database.settings(pool_size=size, function_pool_size=share)
         pools = pool.open_role_pools(settings, known)
         opened.extend(pools.values())
-        return Door(role, pools[role], guard, Caps(**caps))
+        return Door(role, pools[role], guard, Caps(**{"wait_s": 60.0, **caps}))
 
     yield make
     await pool.close(*opened)

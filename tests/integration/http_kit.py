@@ -39,7 +39,10 @@ async def served(node):
 @asynccontextmanager
 async def lasting(database, traces=None, **settings):
     """A node for the tests of a whole module, on a database of theirs."""
-    given = {"cache_dir": compiled(), "records_to_stdout": False, "jwt_secret": SECRET, "port": 0, **settings}
+    given = {
+        "cache_dir": compiled(), "records_to_stdout": False, "jwt_secret": SECRET, "port": 0, "pool_timeout_s": 60,
+        **settings,
+    }  # fmt: skip
     node = Node(database.settings(**given), Records(), env={}, tracing=traces)
     await node.start()
     try:

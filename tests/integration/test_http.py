@@ -115,11 +115,12 @@ async def test_the_event_that_http_makes(probe_client):
     assert event["id"] == answer.headers["x-aerofn-invocation-id"]
 
 
-async def test_a_hundred_at_once_with_a_query(probe_client, conn):
+async def test_a_hundred_at_once_with_a_query(client, conn, probe):
     await conn.execute("CREATE TABLE hits (n int); GRANT INSERT ON hits TO authenticated")
     body = {"do": "query", "queries": [["INSERT INTO hits VALUES (1)"]]}
+    await deploy(client, "probe", probe, timeout_ms="60000")
     answers = await asyncio.gather(
-        *(probe_client.post("/functions/v1/probe", json=body, headers=bearer(sub=str(i))) for i in range(100))
+        *(client.post("/functions/v1/probe", json=body, headers=bearer(sub=str(i))) for i in range(100))
     )
     assert [a.status_code for a in answers] == [200] * 100
     assert await conn.fetchval("SELECT count(*) FROM hits") == 100

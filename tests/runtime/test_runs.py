@@ -231,7 +231,9 @@ async def test_a_thousand_wait_together_without_a_thread_each(sandbox: Sandbox, 
     gate, hosts = asyncio.Event(), [FakeHost() for _ in range(1000)]
     for host in hosts:
         host.gate = gate
-    running = [asyncio.create_task(sandbox.run(js_guest, do("query"), host)) for host in hosts]
+    running = [
+        asyncio.create_task(sandbox.run(js_guest, do("query"), host, timeout_ms=60_000)) for host in hosts
+    ]
     for host in hosts:
         await host.asked.wait()
     assert sandbox.runtime.running == 1000
