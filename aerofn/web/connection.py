@@ -50,6 +50,7 @@ class Connection(HttpToolsProtocol):
     _unread = 0
     _unread_since = 0.0
     _counted: str | None = None
+    _refusal: bytes | None = None  # the last answer; what comes in after it is settled is not read
 
     def connection_made(self, transport: Any) -> None:  # noqa: D102
         super().connection_made(transport)
@@ -71,6 +72,8 @@ class Connection(HttpToolsProtocol):
             self._counted = None
 
     def data_received(self, data: bytes) -> None:  # noqa: D102
+        if self._refusal is not None:
+            return
         if self._head_bytes + len(data) > _HEAD_BYTES:
             self._large = True
         self._begins = False
@@ -152,6 +155,9 @@ class Connection(HttpToolsProtocol):
             super().on_response_complete()
             return
         self.server_state.total_requests += 1
+        if self._refusal is not None:
+            self._end()
+            return
         self.flow.resume_reading()
         if not (self._in_head or self.cycle.more_body):
             self._rest()
@@ -191,20 +197,37 @@ class Connection(HttpToolsProtocol):
         )
 
     def _refuse(self, status: int, code: str, message: str, hint: str | None) -> None:
-        """Answer in place of the application and close, unless its answer has begun already."""
-        if self.transport.is_closing():
+        """Answer what is being read in place of the application, after all that was read before it, and close."""
+        if self._refusal is not None or self.transport.is_closing():
             return
-        before = self.cycle
-        if before is None or not before.response_started or (self._in_head and before.response_complete):
-            body = msgspec.json.encode({"code": code, "message": message, "detail": None, "hint": hint})
-            headers = [*EVERYWHERE, (b"content-type", b"application/json"), (b"connection", b"close")]
-            headers.append((b"content-length", b"%d" % len(body)))
-            if status in _WAIT_AND_RETRY:
-                headers.append((b"retry-after", b"1"))
-            head = b"".join(b"%s: %s\r\n" % header for header in headers)
-            line = b"HTTP/1.1 %d %s\r\n" % (status, http.HTTPStatus(status).phrase.encode())
-            self.transport.write(line + head + b"\r\n" + body)
+        self._refusal, self._deadline = _refusal(status, code, message, hint), _FOREVER
+        last = self.cycle
+        if not self._in_head and last.more_body:  # it is the body that is wrong
+            if self.pipeline:
+                self.pipeline.popleft()
+            else:
+                if last.response_started:
+                    self._refusal = b""
+                self._end()
+        elif last is None or last.response_complete:
+            self._end()
+        # else `on_response_complete` of the last good request goes on
+
+    def _end(self) -> None:
+        """Send the refusal, and close."""
+        self.transport.write(self._refusal or b"")
         self.transport.close()
+
+
+def _refusal(status: int, code: str, message: str, hint: str | None) -> bytes:
+    body = msgspec.json.encode({"code": code, "message": message, "detail": None, "hint": hint})
+    headers = [*EVERYWHERE, (b"content-type", b"application/json"), (b"connection", b"close")]
+    headers.append((b"content-length", b"%d" % len(body)))
+    if status in _WAIT_AND_RETRY:
+        headers.append((b"retry-after", b"1"))
+    head = b"".join(b"%s: %s\r\n" % header for header in headers)
+    line = b"HTTP/1.1 %d %s\r\n" % (status, http.HTTPStatus(status).phrase.encode())
+    return line + head + b"\r\n" + body
 
 
 def connections(most: int, patience_s: float, crowd: Crowd) -> type[Connection]:

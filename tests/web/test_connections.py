@@ -132,18 +132,21 @@ async def test_requests_that_nobody_can_answer_so_soon_are_not_held() -> None:
     web, gate = Web(), Gate()
     web.requests.reply = gate
     one = b"GET /functions/v1/hello HTTP/1.1\r\n\r\n"
-    async with web.server() as port:
-        async with Line.open(port) as line:
-            line.writer.write(one * 80)
-            gate.open.set()
-            assert [(await line.answer())[0] for _ in range(80)] == [200] * 80
-            gate.open.clear()
-            line.writer.write(one * 1000)
-            assert (await line.answer())[0] == 429
-            assert await line.reader.read() == b""
-        async with asyncio.timeout(30):
-            await gate.over.wait()
-    assert len(web.requests.asked) <= 81
+    async with web.server() as port, Line.open(port) as line:
+        line.writer.write(one * 80)
+        gate.open.set()
+        assert [(await line.answer())[0] for _ in range(80)] == [200] * 80
+        gate.open.clear()
+        gate.entered.clear()
+        line.writer.write(one * 1000)
+        await gate.entered.wait()
+        gate.open.set()
+        good = 0
+        while (status := (await line.answer())[0]) == 200:
+            good += 1
+        assert (status, await line.reader.read()) == (429, b"")
+    assert 100 < good < 1000
+    assert len(web.requests.asked) == 80 + good
 
 
 @pytest.mark.parametrize(
@@ -163,6 +166,41 @@ async def test_a_bad_request_after_a_good_one_is_told_so(port: int, sent: bytes,
         found, headers, _ = await line.answer()
         assert (found, headers["connection"]) == (status, "close")
         assert await line.reader.read() == b""
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"nonsense\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nA: %b\r\n\r\n" % (b"x" * 70_000), 431),
+        (f"{HELLO} HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n".encode(), 400),
+    ],
+)
+@pytest.mark.parametrize("before", [1, 3])
+async def test_a_bad_request_waits_for_the_good_ones_before_it(sent: bytes, status: int, before: int) -> None:
+    web, gate = Web(), Gate()
+    web.requests.reply = gate
+    good = f"{HELLO} HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{{}}".encode()
+    async with web.server() as port, Line.open(port) as line:
+        line.writer.write(good * before + sent + good)
+        await gate.entered.wait()
+        gate.open.set()
+        assert [(await line.answer())[0] for _ in range(before + 1)] == [200] * before + [status]
+        assert await line.reader.read() == b""
+    assert len(web.requests.asked) == before
+
+
+async def test_what_follows_a_request_that_closes_is_not_answered() -> None:
+    web, gate = Web(), Gate()
+    web.requests.reply = gate
+    last = f"{HELLO} HTTP/1.1\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{{}}".encode()
+    async with web.server() as port, Line.open(port) as line:
+        line.writer.write(last * 2)
+        await gate.entered.wait()
+        gate.open.set()
+        assert (await line.answer())[0] == 200
+        assert await line.reader.read() == b""
+    assert len(web.requests.asked) == 1
 
 
 async def test_an_error_keeps_the_connection(port: int) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 import uvicorn
-from web_kit import Web, ended
+from web_kit import Invocation, Web, ended
 
+from aerofn.dispatch.invoker import Completed
 from aerofn.web.connection import connections
 from aerofn.web.crowd import Crowd
 
@@ -83,6 +84,25 @@ async def test_a_connection_that_stays_silent_after_an_answer_is_closed() -> Non
         assert not wire.closed
         wire.connection.check(now() + 80)
         assert (wire.closed, len(wire.written)) == (True, 1)  # and nothing said
+
+
+async def test_a_slow_request_waits_for_the_good_one_before_it() -> None:
+    web, may_end = Web(), asyncio.Event()
+
+    async def wait(_: Invocation) -> Completed:
+        await may_end.wait()
+        return ended(b"1")
+
+    web.requests.reply = wait
+    wire = Wire(web)
+    wire.connection.data_received(f"{HELLO} HTTP/1.1\r\nContent-Length: 2\r\n\r\n{{}}GET /heal".encode())
+    wire.connection.check(asyncio.get_running_loop().time() + 60)
+    assert (wire.written, wire.closed) == ([], False)
+    may_end.set()
+    async with asyncio.timeout(60):
+        while not wire.closed:
+            await asyncio.sleep(0)
+    assert [answer.split(b" ", 2)[1] for answer in wire.written] == [b"200", b"408"]
 
 
 async def test_an_answered_request_leaves_nothing_to_the_garbage_collector() -> None:
