@@ -241,6 +241,7 @@ async def test_env(language: Call) -> None:
         "missing": "none",
         "has": True,
     }
+    assert output(await language("envOfNoKeys", host)) == [[None, False, False]] * 4 + [None]
 
 
 async def test_randomness_is_new_in_every_invocation(language: Call) -> None:

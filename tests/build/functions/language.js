@@ -58,6 +58,10 @@ const cases = {
   },
   console: () => Object.keys(console).sort(),
   env: () => ({ key: env.KEY, got: env.get("KEY"), missing: env.MISSING ?? "none", has: "KEY" in env }),
+  envOfNoKeys: () => [
+    ...["constructor", "toString", "hasOwnProperty", "__proto__"].map((key) => [env[key] ?? null, env.has(key), key in env]),
+    Object.getPrototypeOf(env),
+  ],
   random: () => ({ numbers: [Math.random(), Math.random()], uuid: crypto.randomUUID(), bytes: [...crypto.getRandomValues(new Uint8Array(8))] }),
   topLevel: () => ({ topRandom, topNow, now: Date.now(), date: new Date().getTime(), isDate: new Date() instanceof Date }),
   async timers() {
