@@ -53,6 +53,8 @@ class Code:
             tier.engine_at, link.at, self._at, handle, pages,
             MAX_TABLE_ELEMENTS, MAX_INSTANCES, MAX_TABLES, anatomy.memories, anatomy.wasi,
         )  # fmt: skip
+        if not self.plan:
+            raise CannotLoad("the system gives AeroFn no memory for it")
 
     def _export(self, name: bytes) -> int:
         index: int | None = ffi.get_export_index(self._at, None, name, len(name))

@@ -13,7 +13,7 @@ import pytest
 import wat
 from sandbox_kit import ROOT, FakeHost, Sandbox
 
-from aerofn.errors import InvalidComponent
+from aerofn.errors import HostError, InvalidComponent
 from aerofn.model import Limits, Outcome
 from aerofn.runtime import Runtime
 
@@ -152,6 +152,18 @@ async def test_a_failed_load_can_be_tried_again(make_runtime: Make) -> None:
     with pytest.raises(InvalidComponent):
         await runtime.load(DIGEST, source)
     source.wasm = WASM
+    await run_it(runtime, source)
+
+
+async def test_a_component_is_not_loaded_when_there_is_no_memory_for_its_plan(
+    make_runtime: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    runtime, source = await make_runtime(), Source()
+    with monkeypatch.context() as scarce:
+        scarce.setattr("aerofn.runtime.sandbox.plan_new", lambda *_: None)  # what ctypes makes of C's NULL
+        with pytest.raises(HostError, match="cannot be loaded"):
+            await runtime.load(DIGEST, source)
+    assert "no memory for it" in caplog.text
     await run_it(runtime, source)
 
 
