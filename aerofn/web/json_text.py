@@ -1,9 +1,16 @@
 """JSON kept as text: checked, passed on byte for byte, and not made into objects."""
 
+import ctypes
 import re
 
 import msgspec
 
+from aerofn.runtime.library import library
+
+DEEPEST = 900  # arrays and objects in each other; what Python's own bound lets through differs by its version
+_TOO_DEEP = f"nested more than {DEEPEST} deep"
+_is_deeper = library().aerofn_is_deeper
+_is_deeper.restype, _is_deeper.argtypes = ctypes.c_bool, (ctypes.c_char_p, ctypes.c_size_t, ctypes.c_size_t)
 _raw = msgspec.json.Decoder(msgspec.Raw)
 # Escapes from left to right, so that `\\ud800` (a backslash, then text) is never taken for one of them.
 _ESCAPE = re.compile(
@@ -23,8 +30,14 @@ def problem(text: bytes) -> str | None:
     except UnicodeDecodeError as error:
         return f"not UTF-8 (byte {error.start})"
     except RecursionError:
-        return "nested too deeply"
-    return None
+        return _TOO_DEEP
+    return _TOO_DEEP if len(text) > 2 * DEEPEST and _is_deep(text) else None
+
+
+def _is_deep(text: bytes) -> bool:
+    if text.count(b"[") + text.count(b"{") <= DEEPEST:  # as it is for most, and quickly seen
+        return False
+    return bool(_is_deeper(text, len(text), DEEPEST))
 
 
 def mended(text: bytes) -> bytes:

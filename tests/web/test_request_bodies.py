@@ -13,6 +13,7 @@ from aerofn.web import json_text
 from aerofn.web.request import http_request
 
 URL = "/functions/v1/hello"
+JSON = {"content-type": "application/json"}
 
 
 async def sent(
@@ -55,6 +56,19 @@ async def test_what_is_not_json_is_400(web: Web, client: httpx.AsyncClient, body
     answer = await client.post(URL, content=body, headers={"content-type": "application/json"})
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid_json")
     assert web.requests.asked == []
+
+
+async def test_how_deep_json_may_be_nested(web: Web, client: httpx.AsyncClient) -> None:
+    """On every version of Python, though each has another bound of its own."""
+    for opening, closing in [(b"[", b"]"), (b'{"a\\\\":', b"}")]:
+        deepest = opening * 899 + b'["[]{\\"[", []]' + closing * 899
+        assert (
+            await client.post(URL, content=deepest.replace(b", []", b""), headers=JSON)
+        ).status_code == 200
+        answer = await client.post(URL, content=deepest, headers=JSON)
+        assert (answer.status_code, answer.json()["detail"]) == (400, "nested more than 900 deep")
+    wide = b"[%s]" % b",".join([b'[{"[": "\\"{"}]'] * 2000)
+    assert (await client.post(URL, content=wide, headers=JSON)).status_code == 200
 
 
 @pytest.mark.parametrize("kind", [None, "application/json", "text/plain", "image/png"])
