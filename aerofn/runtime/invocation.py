@@ -14,6 +14,7 @@ from aerofn.runtime.components import Component
 from aerofn.runtime.fiber import Fiber
 from aerofn.runtime.host import Host
 from aerofn.runtime.sandbox import ASKS, OVER, Seen
+from aerofn.runtime.spare import idles
 
 if TYPE_CHECKING:
     from aerofn.runtime.runtime import Runtime
@@ -82,9 +83,9 @@ class Invocation:
 
     async def _drive(self) -> None:
         fiber = self._fiber
-        first = waited = True
+        first, waited = True, False
         while True:
-            away = self._hot or (waited and self._better_away())
+            away = self._hot or self._goes_away(first=first, waited=waited)
             said = await (self._on_worker() if away else self._on_loop(first))
             first = False
             if said & OVER or self._expired:
@@ -100,8 +101,13 @@ class Invocation:
             else:
                 await self._after_slice(asked=bool(said & ASKS))
 
+    def _goes_away(self, *, first: bool, waited: bool) -> bool:
+        """A heavy guest's start does, and what it does with an answer, but not where the loop idles meanwhile."""
+        takes_long = first or (waited and not idles(self._component, time.perf_counter()))
+        return takes_long and self._better_away()
+
     def _better_away(self) -> bool:
-        """Whether a heavy guest's next step (its start, what it does with an answer, its release) is better a thread's.
+        """Whether what takes longest of a heavy guest's run is better a thread's, its release too.
 
         Others under way would be held up; giving it to a thread and back takes the loop a fraction of that.
         """
