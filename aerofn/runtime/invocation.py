@@ -103,8 +103,9 @@ class Invocation:
 
     def _goes_away(self, *, first: bool, waited: bool) -> bool:
         """A heavy guest's start does, and what it does with an answer, but not where the loop idles meanwhile."""
-        takes_long = first or (waited and not idles(self._component, time.perf_counter()))
-        return takes_long and self._better_away()
+        if not (first or waited) or not self._better_away():
+            return False
+        return first or not idles(self._component, time.perf_counter())
 
     def _better_away(self) -> bool:
         """Whether what takes longest of a heavy guest's run is better a thread's, its release too.
