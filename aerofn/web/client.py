@@ -11,6 +11,10 @@ from aerofn.errors import PayloadTooLarge
 from aerofn.web.exchange import Exchange
 
 
+# What is nearly done gets done: its connection to the database, say, would be closed in the middle of a statement.
+_GRACE_S = 0.2
+
+
 class ClientGone(Exception):
     """The client closed the connection before it had its answer."""
 
@@ -102,18 +106,19 @@ async def read_body(receive: Receive, headers: dict[str, str], most: int) -> byt
 
 
 class Presence:
-    """Cancels the block it is around when the client goes away, which then ends with ClientGone.
+    """Cancels the block it is around soon after the client has gone away, which then ends with ClientGone.
 
     Args:
         exchange: None where the server does not tell.
     """
 
-    __slots__ = ("_exchange", "_gone", "_task")
+    __slots__ = ("_exchange", "_gone", "_leaving", "_task")
     _task: asyncio.Task[Any] | None
 
     def __init__(self, exchange: Exchange | None) -> None:
         self._exchange = exchange
         self._gone = False
+        self._leaving: asyncio.TimerHandle | None = None
 
     def __enter__(self) -> None:
         if self._exchange is not None:
@@ -125,11 +130,17 @@ class Presence:
     ) -> None:
         if self._exchange is not None:
             self._exchange.watch(None)
+        if self._leaving is not None:
+            self._leaving.cancel()
         # A cancellation of somebody else's (the node is shutting down) goes on as such.
         if self._gone and self._task is not None and self._task.uncancel() == 0:
             raise ClientGone from None
 
     def _leave(self) -> None:
+        if self._exchange is not None:
+            self._leaving = self._exchange.loop.call_later(_GRACE_S, self._give_up)
+
+    def _give_up(self) -> None:
         self._gone = True
         if self._task is not None:
             self._task.cancel()

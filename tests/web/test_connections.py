@@ -327,6 +327,19 @@ async def test_a_client_that_left_is_neither_answered_nor_an_error() -> None:
     assert request.sent == []
 
 
+async def test_what_is_nearly_done_when_its_client_leaves_gets_done() -> None:
+    """Clients that leave by the dozen, as those that lose patience do, cost no connections to the database."""
+    web, gate = Web(), Gate()
+    web.requests.reply = gate
+    request = Direct(web)
+    await gate.entered.wait()
+    assert request.left is not None
+    request.left()
+    gate.open.set()
+    await request.task
+    assert not gate.cancelled
+
+
 async def test_the_watch_ends_with_its_invocation() -> None:
     web, gate = Web(), Gate()
     web.requests.reply = gate
