@@ -56,7 +56,8 @@ class Statements:
     """What is known of one role's statements, and the commands around them.
 
     Attributes:
-        ending: what a transaction that wrote nothing still needs, in front of the next one's beginning.
+        ending: what a transaction that wrote nothing still needs, in front of the next one's beginning; if that does
+            not come, then `unlock` behind it.
     """
 
     def __init__(self, role: str, caps: Caps) -> None:
@@ -65,7 +66,7 @@ class Statements:
         self._after = after.format(rows=caps.rows, bytes=caps.bytes)
         finish = _Q.finish.format(finish=quoted(f"{role}_finish"), role=literal(role))
         self._finish = f"{finish}; {_Q.close}; "
-        self._commit = f"{_Q.commit}; {_Q.reset}"
+        self._commit = f"{_Q.commit}; {_Q.reset}; {_Q.unlock}"
         self.ending = f"{_Q.ending}; {_Q.reset}; {_Q.commit}; "
         self._size = 0
         self.known: dict[str, Known] = {}

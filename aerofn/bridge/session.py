@@ -32,10 +32,12 @@ from aerofn.model import Caller
 _Q = sql.queries("session")
 _LEASE_LOST = "AF001"
 _ROWS = b'{"rows"'
-# COPY's binary format around the first field of the only row: signature, flags, extension, number of fields, length;
-# after it the length and the byte of the second, a boolean, and the end.
-_BEFORE, _AFTER = 11 + 4 + 4 + 2 + 4, 4 + 1 + 2
+# COPY's binary format around the executor's answer in the only row: signature, flags, extension, number of fields (of
+# which a third one comes first: what signing answers, of length 0), length; after it the length and the byte of the
+# last field, a boolean, and the end.
+_FIELDS, _BEFORE, _AFTER = 11 + 4 + 4 + 1, 11 + 4 + 4 + 2 + 4, 4 + 1 + 2
 _WROTE = -3
+_COPY = "COPY (SELECT "
 _json = msgspec.json.Encoder()
 _BEGIN_TRIES = 12  # more than the connections that lie idle by default
 # A statement that was fine may not be so any more: its tables were changed.
@@ -45,6 +47,23 @@ _OURS = ("28", "42", "3F")
 _ENDED = {"code": "25000", "message": "this invocation's transaction has ended"}
 Reply = tuple[bool, bytes]
 T = TypeVar("T")
+
+
+class Opening(NamedTuple):
+    """What begins a transaction: commands, each with its semicolon, and a call that signs the claims if they do not."""
+
+    commands: str
+    call: str = ""
+
+    def alone(self) -> str:
+        """As a message of its own."""
+        return f"{self.commands}SELECT {self.call}; " if self.call else self.commands
+
+    def before(self, statement: str) -> str:
+        """In front of a call of the executor, or in it: its values are computed in their order."""
+        if not self.call:
+            return f"{self.commands}{statement}"
+        return f"{self.commands}{_COPY}{self.call}, {statement.removeprefix(_COPY)}"
 
 
 class Deferred(NamedTuple):
@@ -70,7 +89,7 @@ class Session:
     _wrote = False  # as PostgreSQL said after the last statement
     _plain = True  # so far; see Verdict
     _owed = ""  # what the connection's transaction before still needs, until it has been sent
-    _opening = ""  # that and what begins the transaction: goes out in front of the first statement
+    _opening: Opening | None = None  # that and what begins the transaction: goes out with the first statement
     _lead = ""  # commands that go out in front of the next statement or the commit
 
     def __init__(self, door: Door, caller: Caller, function: str, depth: int = 0) -> None:
@@ -161,7 +180,8 @@ class Session:
             self._give_back()
             return
         try:
-            await self._send(self._connection, self._owed or f"{_Q.rollback}; {_Q.reset}")
+            ending = self._owed or f"{_Q.rollback}; {_Q.reset}; "
+            await self._send(self._connection, f"{ending}{_Q.unlock}")
         except (asyncpg.PostgresError, DatabaseUnavailable):
             self._discard()
         else:
@@ -201,28 +221,30 @@ class Session:
     async def _begin(self) -> None:
         """Open the transaction by a message of its own: what follows must not be sent twice."""
 
-        async def opening(connection: Connection, opening: str) -> None:
-            await self._send(connection, opening)
+        async def alone(connection: Connection, opening: Opening) -> None:
+            await self._send(connection, opening.alone())
 
         try:
-            await self._first(opening)
+            await self._first(alone)
         except asyncpg.PostgresError as error:
             self._discard()
             raise HostError("the invocation's transaction could not begin", detail=str(error)) from error
 
-    async def _first(self, send: Callable[[Connection, str], Awaitable[T]]) -> T:
+    async def _first(self, send: Callable[[Connection, Opening], Awaitable[T]]) -> T:
         """Send the transaction's first message, on another connection if this one's backend was ended meanwhile.
 
         Nothing is lost by sending it again: nothing was committed.
         """
         for tries_left in reversed(range(_BEGIN_TRIES)):
             connection = self._connection or await self._connect()
-            (owed, self._owed), (opening, self._opening) = (self._owed, ""), (self._opening, "")
+            opening, self._opening = self._opening, None
+            assert opening is not None
+            owed, self._owed = self._owed, ""
             try:
                 return await send(connection, opening)
             except (asyncpg.PostgresError, DatabaseUnavailable) as error:
                 unended = bool(owed) and not connection.is_in_transaction()
-                if not (opening and tries_left and (unended or _broke(error))):
+                if not (tries_left and (unended or _broke(error))):
                     raise
                 self._discard()
         raise AssertionError("unreachable")
@@ -238,16 +260,18 @@ class Session:
             ) from error
         except (*BROKEN, asyncpg.PostgresError) as error:
             raise unavailable(error) from error
-        self._connection, self._owed, self._opening = connection, owed, f"{owed}{self._beginning()}; "
+        commands, call = self._beginning()
+        self._connection, self._owed, self._opening = connection, owed, Opening(f"{owed}{commands}", call)
         if self._ended:  # abandoned while it waited
             self._discard()
             raise QueryError(_ENDED)
         return connection
 
-    def _beginning(self) -> str:
+    def _beginning(self) -> Opening:
         caller, depth = self._caller, self._depth
         raw = literal(_json.encode(caller.claims).decode()) if self._door.postgrest_claims else "NULL"
-        return _Q.begin.format(doc=literal(document(caller, depth)), depth=depth, postgrest_claims=raw)
+        signing = _Q.sign.format(doc=literal(document(caller, depth)), depth=depth, postgrest_claims=raw)
+        return Opening(f"{_Q.begin}; ", signing)
 
     async def _learn(self, text: str) -> Known:
         """Have a statement judged, and ask for the types of its parameters: once per text and role."""
@@ -267,8 +291,8 @@ class Session:
     async def _execute(self, call: str) -> Reply:
         call, self._lead = f"{self._lead}{call}", ""
 
-        async def copy(connection: Connection, opening: str) -> bytes:
-            return await self._copy(connection, f"{opening}{call}")
+        async def copy(connection: Connection, opening: Opening) -> bytes:
+            return await self._copy(connection, opening.before(call))
 
         try:
             if self._connection is None or self._opening:
@@ -303,7 +327,7 @@ class Session:
         self._busy = False
         answer = parts[0] if len(parts) == 1 else b"".join(parts)
         self._wrote = answer[_WROTE] != 0
-        return answer[_BEFORE:-_AFTER]
+        return answer[_BEFORE + (4 if answer[_FIELDS] == 3 else 0) : -_AFTER]
 
     def _broken_off(self, error: asyncpg.PostgresError) -> AeroFnError:
         """What an error means that ends the transaction: the executor reports a guest's errors as values."""

@@ -162,7 +162,8 @@ def _role_pool(settings: Settings, known: Logins, role: str) -> RolePool:
         return await _connected(settings, known, role, parameters)
 
     places = Places(settings.pool_size, settings.function_pool_size)
-    return RolePool(connect, places, sql.queries("session").stop)
+    queries = sql.queries("session")
+    return RolePool(connect, places, stop=queries.stop, unlock=queries.unlock)
 
 
 async def _connected(settings: Settings, known: Logins, role: str, parameters: dict[str, str]) -> Connection:

@@ -37,12 +37,16 @@ class RolePool:
         connect: makes one.
         places: how many, and how many of them for each owner: a function.
         stop: SQL that ends the backend $1, sent by the same login on a connection of its own.
+        unlock: SQL behind the end of a transaction, where no other begins in the same message.
     """
 
-    def __init__(self, connect: Callable[[], Awaitable[Connection]], places: Places, stop: str) -> None:
+    def __init__(
+        self, connect: Callable[[], Awaitable[Connection]], places: Places, *, stop: str, unlock: str
+    ) -> None:
         self._connect = connect
         self._places = places
         self._stop = stop
+        self._unlock = unlock
         self._idle: deque[tuple[Connection, float]] = deque()
         self._unended: deque[tuple[Connection, float, str]] = deque()
         self._looking = False
@@ -142,7 +146,7 @@ class RolePool:
     async def _ended(self, connection: Connection, ending: str) -> None:
         try:
             async with asyncio.timeout(_CANCEL_S):
-                await connection.execute(ending)
+                await connection.execute(f"{ending}{self._unlock}")
         except BaseException as error:
             connection.terminate()
             if not isinstance(error, _AWAY):

@@ -2,7 +2,11 @@
 -- quoted identifiers, numbers, and strings as literals of ASCII alone (quoting.literal says why).
 
 -- name: begin
-BEGIN; SELECT aerofn_auth.begin_invocation({doc}, {depth}, {postgrest_claims})
+BEGIN
+
+-- name: sign
+-- A call, made in the list of the first statement's values, before it: a statement of its own costs more than signing.
+aerofn_auth.begin_invocation({doc}, {depth}, {postgrest_claims})
 
 -- name: trace
 -- What this invocation's writes cause belongs to its trace.
@@ -65,7 +69,11 @@ ROLLBACK
 -- Nothing stays for the next invocation: what DISCARD ALL does, which cannot stand in a message with others,
 -- without throwing away the plans of AeroFn's own functions.
 SET SESSION AUTHORIZATION DEFAULT; RESET ROLE; RESET ALL; CLOSE ALL; DEALLOCATE ALL; UNLISTEN *;
-SELECT pg_advisory_unlock_all(); DISCARD SEQUENCES; DISCARD TEMP
+DISCARD SEQUENCES; DISCARD TEMP
+
+-- name: unlock
+-- Behind a reset; where the next invocation begins in the same message, begin_invocation() does it.
+SELECT pg_advisory_unlock_all()
 
 -- name: ending
 -- Of a transaction that wrote nothing, in front of reset, COMMIT and the next one's beginning. The reset has a
