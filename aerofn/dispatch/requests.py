@@ -7,6 +7,7 @@ from aerofn.dispatch.admission import Admission
 from aerofn.dispatch.contract import Registry
 from aerofn.dispatch.invoker import Call, Completed, Invoker
 from aerofn.dispatch.rates import Rates
+from aerofn.dispatch.told import body_found
 from aerofn.errors import NotAllowed, RateLimited
 from aerofn.model import Caller, Version
 from aerofn.tracing import parent_of
@@ -27,8 +28,8 @@ class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
     query: dict[str, str]
     search: str
     headers: dict[str, str]
-    body: msgspec.Raw
     is_base64: bool = msgspec.field(name="isBase64Encoded", default=False)
+    body: msgspec.Raw
 
 
 class _Sender(msgspec.Struct, frozen=True):
@@ -37,11 +38,12 @@ class _Sender(msgspec.Struct, frozen=True):
 
 
 class _HttpEvent(msgspec.Struct, frozen=True):
+    # In this order: `body_found` counts on the request and its body being last.
     id: str
     trigger: str
-    request: HttpRequest
     attempt: int
     caller: _Sender
+    request: HttpRequest
 
 
 class Requests:
@@ -92,11 +94,11 @@ class Requests:
             Busy: no room on this node.
         """
         parent = parent_of(request.headers)
-        event = _HttpEvent(invocation, "http", request, 1, _Sender(caller.role, caller.subject))
+        event = _HttpEvent(invocation, "http", 1, _Sender(caller.role, caller.subject), request)
         call = Call(
             version=version,
             caller=caller,
-            payload=_json.encode(event),
+            payload=body_found(_json.encode(event)),
             trigger="http",
             id=invocation,
             taken=taken,

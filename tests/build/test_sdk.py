@@ -1,5 +1,6 @@
 """What a function's code can rely on, each promise tried in a real component (functions/*.js)."""
 
+import json
 import re
 import uuid
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from aerofn.dispatch.told import told
+from aerofn.dispatch.told import body_found, told
 from aerofn.model import Outcome, Run
 from tests.build.conftest import Call, FakeHost, Functions, output
 
@@ -153,6 +154,42 @@ async def test_an_event_keeps_its_digits_whether_the_host_has_looked_for_them_or
         event = b'{"trigger":"invoke","payload":[%s]}' % number.encode()
         for text in (event, told(event)):
             assert (await functions.run_text(component, text.decode())).output == b"[%s]" % expected.encode()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"n": [1, {"deep": "}}"}]},
+        None,
+        "text that says \"body\": and }} in it",
+        {"body": {"body": 1}},
+        {"digits": 12345678901234567891},
+    ],
+)
+@pytest.mark.parametrize("header", ["accept", "body"])
+async def test_an_http_event_is_the_same_whether_its_body_was_found_first_or_not(
+    author: Callable[..., Path], functions: Functions, body: Any, header: str
+) -> None:
+    source = """
+      export function handler(input, event) {
+        const same = input === event.request.body || (event.request.body === null && Object.keys(input).length === 0);
+        console.log(event);
+        event.note = event.attempt += 1;
+        return [input, same, Object.keys(event), { ...event }, event];
+      }"""
+    component = await functions.load(author(source))
+    request = {"method": "POST", "headers": {header: "x"}, "isBase64Encoded": False, "body": body}
+    event = {"id": "i", "trigger": "http", "attempt": 1, "caller": {"role": "anon"}, "request": request}
+    text = json.dumps(event, separators=(",", ":")).encode()
+    found = body_found(text)
+    assert (found == text) is (header == "body" or isinstance(body, dict) and "body" in body)
+    seen = set()
+    for way in (text, told(text), told(found)):
+        host = FakeHost()
+        run = await functions.run_text(component, way.decode(), host)
+        assert output(run)[1] is True
+        seen.add((run.output, tuple(host.logs)))
+    assert len(seen) == 1
 
 
 async def test_query(language: Call) -> None:

@@ -1,5 +1,8 @@
 // Which function of the author's file is the handler, and what it is called with.
 
+import { parseEvent } from "./json.js";
+import { bodyOf, isFound, later } from "./later.js";
+
 const NO_ENTRY =
   "no function to run was found: export one, for example `export async function handler(input, event) { … }`";
 
@@ -16,8 +19,14 @@ export function findHandler(exported) {
   throw new Error(`${names.join(", ")} are exported and none is called \`handler\`: name the one to run so`);
 }
 
-// The first argument: what the event is about. The whole event is the second.
-export function inputOf(event) {
+// Calls it with what the event is about, and with the whole event.
+export function called(handler, text) {
+  if (isFound(text)) return handler(bodyOf(text) ?? {}, later);
+  const event = parseEvent(text);
+  return handler(inputOf(event), event);
+}
+
+function inputOf(event) {
   if (event.batch) return event.batch.map(inputOf);
   if (event.trigger === "http" || event.trigger === "webhook") return event.request?.body ?? {};
   if (event.trigger === "row") return event.record ?? event.old_record;

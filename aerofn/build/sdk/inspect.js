@@ -1,6 +1,7 @@
 // Values as text for the log, the way Node shows them.
 
 import { stackOf } from "./errors.js";
+import { inPlaceOf } from "./later.js";
 
 const DEPTH = 2;
 const ITEMS = 100;
@@ -42,7 +43,8 @@ function ownFields(error) {
   return fields.length === 0 ? "" : ` ${inspect(Object.fromEntries(fields), 1)}`;
 }
 
-function structure(value, depth, seen) {
+function structure(given, depth, seen) {
+  const value = inPlaceOf(given);
   const label = className(value);
   const isList = Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView));
   if (depth > DEPTH) return `[${isList ? "Array" : label || "Object"}]`;

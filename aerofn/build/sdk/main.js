@@ -3,9 +3,9 @@
 
 import { begin } from "./lifetime.js";
 import { restoreDate } from "./clock.js";
-import { findHandler, inputOf } from "./entry.js";
+import { called, findHandler } from "./entry.js";
 import { describe, useSourceMap } from "./errors.js";
-import { parseEvent, stringify } from "./json.js";
+import { stringify } from "./json.js";
 import { settle } from "./timers.js";
 import { warm } from "./warm.js";
 
@@ -26,8 +26,7 @@ export function serve(exported, readSourceMap) {
       const fail = (thrown) => failed(JSON.stringify(describe(thrown)));
       begin();
       try {
-        const event = parseEvent(text);
-        settle(handler(inputOf(event), event), (value) => succeeded(stringify(outputOf(value))), fail);
+        settle(called(handler, text), (value) => succeeded(stringify(outputOf(value))), fail);
       } catch (thrown) {
         fail(thrown);
       }

@@ -5,13 +5,12 @@
 import { parse, parseEvent, stringify, stringifyParameters } from "./json.js";
 
 const EVENT = {
-  id: "", trigger: "http",
-  request: { method: "POST", path: "/", query: {}, search: "", headers: {}, body: {}, isBase64Encoded: false },
-  attempt: 1, caller: { role: "", sub: "" },
+  id: "", trigger: "http", attempt: 1, caller: { role: "", sub: "" },
+  request: { method: "POST", path: "/", query: {}, search: "", headers: {}, isBase64Encoded: false, body: {} },
 };
 const ANSWER = { rows: [{}], rowCount: 1 };
 
-const asked = [Promise.resolve, Promise.prototype.then, "".toWellFormed, [][Symbol.iterator]().next];
+const asked = [Promise.resolve, Promise.prototype.then, "".toWellFormed, "".slice, "".indexOf, [][Symbol.iterator]().next];
 const seen = [EVENT, ANSWER].map((value) => [parse(stringify(value)), parseEvent(`${stringify(value)} `)]);
 
 export const warm = () => [asked, seen, stringifyParameters([1])];
