@@ -14,7 +14,6 @@ from aerofn.runtime.components import Component
 from aerofn.runtime.fiber import Fiber
 from aerofn.runtime.host import Host
 from aerofn.runtime.sandbox import ASKS, OVER, Seen
-from aerofn.runtime.spare import idles
 
 if TYPE_CHECKING:
     from aerofn.runtime.runtime import Runtime
@@ -83,9 +82,9 @@ class Invocation:
 
     async def _drive(self) -> None:
         fiber = self._fiber
-        first, waited = True, False
+        first = True
         while True:
-            away = self._hot or self._goes_away(first=first, waited=waited)
+            away = self._hot or (first and self._better_away())
             said = await (self._on_worker() if away else self._on_loop(first))
             first = False
             if said & OVER or self._expired:
@@ -101,16 +100,11 @@ class Invocation:
             else:
                 await self._after_slice(asked=bool(said & ASKS))
 
-    def _goes_away(self, *, first: bool, waited: bool) -> bool:
-        """A heavy guest's start does, and what it does with an answer, but not where the loop idles meanwhile."""
-        if not (first or waited) or not self._better_away():
-            return False
-        return first or not idles(self._component, time.perf_counter())
-
     def _better_away(self) -> bool:
-        """Whether what takes longest of a heavy guest's run is better a thread's, its release too.
+        """Whether a heavy guest's start and release, which take longest, are better a thread's.
 
-        Others under way would be held up; giving it to a thread and back takes the loop a fraction of that.
+        Others under way would be held up; giving it to a thread and back takes the loop a fraction of that. What it does
+        with an answer takes less than the way there and back.
         """
         runtime = self._runtime
         return self._heavy and runtime.running > 1 and not runtime.workers.full

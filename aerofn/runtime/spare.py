@@ -29,11 +29,6 @@ OFTEN_S = 0.02  # a function that ran so short a time ago is likely to run befor
 MOST_UNFIT = 1000
 
 
-def idles(component: Component, now: float) -> bool:
-    """Whether the loop had time of its own for this component's sandboxes a moment ago, as it has for events."""
-    return now - component.idled < OFTEN_S
-
-
 class Spares:
     """A few fibers that wait for their runs, and those that the threads are to make, or make, into such."""
 
@@ -92,7 +87,7 @@ class Spares:
         component.ended = now
         if (
             not often
-            or idles(component, now)
+            or now - component.idled < OFTEN_S
             or len(self) >= self._most
             or self._workers.full
             or not fiber.at_home
