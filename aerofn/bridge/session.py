@@ -50,20 +50,20 @@ T = TypeVar("T")
 
 
 class Opening(NamedTuple):
-    """What begins a transaction: commands, each with its semicolon, and a call that signs the claims if they do not."""
+    """What begins a transaction: commands, each with its semicolon, and the query that signs, if they do not."""
 
     commands: str
-    call: str = ""
+    signing: str = ""
 
     def alone(self) -> str:
         """As a message of its own."""
-        return f"{self.commands}SELECT {self.call}; " if self.call else self.commands
+        return f"{self.commands}{self.signing}; " if self.signing else self.commands
 
-    def before(self, statement: str) -> str:
-        """In front of a call of the executor, or in it: its values are computed in their order."""
-        if not self.call:
-            return f"{self.commands}{statement}"
-        return f"{self.commands}{_COPY}{self.call}, {statement.removeprefix(_COPY)}"
+    def before(self, call: str) -> str:
+        """In front of a call of the executor; signing is part of that, whose values are computed in their order."""
+        if not self.signing:
+            return f"{self.commands}{call}"
+        return f"{self.commands}COPY ({self.signing}, {call.removeprefix(_COPY)}"
 
 
 class Deferred(NamedTuple):
@@ -260,8 +260,8 @@ class Session:
             ) from error
         except (*BROKEN, asyncpg.PostgresError) as error:
             raise unavailable(error) from error
-        commands, call = self._beginning()
-        self._connection, self._owed, self._opening = connection, owed, Opening(f"{owed}{commands}", call)
+        commands, signing = self._beginning()
+        self._connection, self._owed, self._opening = connection, owed, Opening(f"{owed}{commands}", signing)
         if self._ended:  # abandoned while it waited
             self._discard()
             raise QueryError(_ENDED)

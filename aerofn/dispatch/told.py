@@ -4,9 +4,9 @@ A JavaScript number holds 15 digits, so the SDK looks for longer ones before it 
 takes QuickJS 25 µs, and one here. A space behind the text says that there are none. JSON allows it, and who knows
 nothing of it, a guest built before or in another language, does as always.
 
-In front of that space, a line break behind an HTTP event says that its only `"body":` is the request's, and that the body
-ends in front of the last two braces. A handler that wants the body alone then parses nothing else (sdk/later.js): of
-a browser's request, QuickJS takes longer for the headers than for many a handler.
+In front of that space, a line break behind an HTTP event says that its only `"body":` is the request's, and that the
+body ends in front of the last two braces. A handler that wants the body alone then parses nothing else
+(sdk/later.js): a browser's headers take QuickJS longer than many a handler.
 """
 
 _DIGITS = bytes.maketrans(b"123456789.", b"0000000000")

@@ -103,8 +103,8 @@ class Invocation:
     def _better_away(self) -> bool:
         """Whether a heavy guest's start and release, which take longest, are better a thread's.
 
-        Others under way would be held up; giving it to a thread and back takes the loop a fraction of that. What it does
-        with an answer takes less than the way there and back.
+        Others under way would be held up; giving it to a thread and back takes the loop a fraction of that. What the
+        guest does with an answer takes less than the way there and back.
         """
         runtime = self._runtime
         return self._heavy and runtime.running > 1 and not runtime.workers.full

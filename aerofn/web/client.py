@@ -10,7 +10,6 @@ from starlette.types import Receive, Scope
 from aerofn.errors import PayloadTooLarge
 from aerofn.web.exchange import Exchange
 
-
 # What is nearly done gets done: its connection to the database, say, would be closed in the middle of a statement.
 _GRACE_S = 0.2
 

@@ -5,8 +5,8 @@
 BEGIN
 
 -- name: sign
--- A call, made in the list of the first statement's values, before it: a statement of its own costs more than signing.
-aerofn_auth.begin_invocation({doc}, {depth}, {postgrest_claims})
+-- Made in the first statement's list of values, before it: a statement of its own costs half as much as signing does.
+SELECT aerofn_auth.begin_invocation({doc}, {depth}, {postgrest_claims})
 
 -- name: trace
 -- What this invocation's writes cause belongs to its trace.
