@@ -88,6 +88,53 @@ async def test_what_the_application_leaves_is_gone_for_the_next(door_of, databas
         assert await rows(third, "SELECT a FROM left_over") in ([[None]], [[""]])
 
 
+HELD = "SELECT count(*) FROM held"
+
+
+async def locking(door, database):
+    """A transaction that is not over yet, in which a view, whose name tells nothing, has taken a session's lock."""
+    admin = await database.connect()
+    await admin.execute(
+        "CREATE VIEW locking AS SELECT pg_advisory_lock(4711)::text;"
+        "CREATE VIEW held AS SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711;"
+        "GRANT SELECT ON locking, held TO authenticated;"
+        "GRANT EXECUTE ON FUNCTION pg_advisory_lock(bigint) TO authenticated"
+    )
+    first = session(door)
+    await ask(first, "SELECT * FROM locking")
+    assert await admin.fetchval(HELD) == 1
+    return first, admin
+
+
+async def test_a_lock_that_was_left_is_gone_before_the_next_one_s_first_statement(door_of, database, sent):
+    door = await door_of(size=1)
+    first, _ = await locking(door, database)
+    assert await (await handed_on(door, first, all_of(session(door), HELD))) == [[0]]
+    assert sent == []
+
+
+async def test_a_lock_that_was_left_is_gone_where_nobody_comes(door_of, database):
+    door = await door_of(size=1)
+    first, admin = await locking(door, database)
+    await first.commit()
+
+    async def gone():
+        return not await admin.fetchval(HELD)
+
+    await until(gone)
+    assert door.pool.get_size() == 1
+
+
+@pytest.mark.parametrize("end", [Session.commit, Session.rollback])
+async def test_a_lock_that_was_left_is_gone_by_one_that_never_queries(door_of, database, end):
+    door = await door_of(size=1)
+    first, admin = await locking(door, database)
+    second = session(door)
+    await (await handed_on(door, first, second._connect()))
+    await end(second)
+    assert await admin.fetchval(HELD) == 0
+
+
 async def test_where_nobody_comes_the_pool_ends_it(door_of, database):
     door = await door_of(size=1)
     await all_of(session(door), "SELECT title FROM todos")
