@@ -71,6 +71,11 @@ class InvocationHost:
         return self._session.queries
 
     @property
+    def in_transaction(self) -> bool:
+        """Whether it holds a connection to the database."""
+        return self._session.open
+
+    @property
     def wrote(self) -> bool:
         """Whether there is something to commit: a transaction, or requests to be sent after it."""
         return self._session.open or (self._outgoing is not None and bool(self._outgoing.kept))

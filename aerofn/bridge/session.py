@@ -32,12 +32,10 @@ from aerofn.model import Caller
 _Q = sql.queries("session")
 _LEASE_LOST = "AF001"
 _ROWS = b'{"rows"'
-# COPY's binary format around the executor's answer in the only row: signature, flags, extension, number of fields (of
-# which a third one comes first: what signing answers, of length 0), length; after it the length and the byte of the
-# last field, a boolean, and the end.
-_FIELDS, _BEFORE, _AFTER = 11 + 4 + 4 + 1, 11 + 4 + 4 + 2 + 4, 4 + 1 + 2
+# COPY's binary format around the first field of the only row: signature, flags, extension, number of fields, length;
+# after it the length and the byte of the second, a boolean, and the end.
+_BEFORE, _AFTER = 11 + 4 + 4 + 2 + 4, 4 + 1 + 2
 _WROTE = -3
-_COPY = "COPY (SELECT "
 _json = msgspec.json.Encoder()
 _BEGIN_TRIES = 12  # more than the connections that lie idle by default
 # A statement that was fine may not be so any more: its tables were changed.
@@ -47,23 +45,6 @@ _OURS = ("28", "42", "3F")
 _ENDED = {"code": "25000", "message": "this invocation's transaction has ended"}
 Reply = tuple[bool, bytes]
 T = TypeVar("T")
-
-
-class Opening(NamedTuple):
-    """What begins a transaction: commands, each with its semicolon, and the query that signs, if they do not."""
-
-    commands: str
-    signing: str = ""
-
-    def alone(self) -> str:
-        """As a message of its own."""
-        return f"{self.commands}{self.signing}; " if self.signing else self.commands
-
-    def before(self, call: str) -> str:
-        """In front of a call of the executor; signing is part of that, whose values are computed in their order."""
-        if not self.signing:
-            return f"{self.commands}{call}"
-        return f"{self.commands}COPY ({self.signing}, {call.removeprefix(_COPY)}"
 
 
 class Deferred(NamedTuple):
@@ -89,7 +70,7 @@ class Session:
     _wrote = False  # as PostgreSQL said after the last statement
     _plain = True  # so far; see Verdict
     _owed = ""  # what the connection's transaction before still needs, until it has been sent
-    _opening: Opening | None = None  # that and what begins the transaction: goes out with the first statement
+    _opening = ""  # that and what begins the transaction: goes out in front of the first statement
     _lead = ""  # commands that go out in front of the next statement or the commit
 
     def __init__(self, door: Door, caller: Caller, function: str, depth: int = 0) -> None:
@@ -221,30 +202,28 @@ class Session:
     async def _begin(self) -> None:
         """Open the transaction by a message of its own: what follows must not be sent twice."""
 
-        async def alone(connection: Connection, opening: Opening) -> None:
-            await self._send(connection, opening.alone())
+        async def opening(connection: Connection, opening: str) -> None:
+            await self._send(connection, opening)
 
         try:
-            await self._first(alone)
+            await self._first(opening)
         except asyncpg.PostgresError as error:
             self._discard()
             raise HostError("the invocation's transaction could not begin", detail=str(error)) from error
 
-    async def _first(self, send: Callable[[Connection, Opening], Awaitable[T]]) -> T:
+    async def _first(self, send: Callable[[Connection, str], Awaitable[T]]) -> T:
         """Send the transaction's first message, on another connection if this one's backend was ended meanwhile.
 
         Nothing is lost by sending it again: nothing was committed.
         """
         for tries_left in reversed(range(_BEGIN_TRIES)):
             connection = self._connection or await self._connect()
-            opening, self._opening = self._opening, None
-            assert opening is not None
-            owed, self._owed = self._owed, ""
+            (owed, self._owed), (opening, self._opening) = (self._owed, ""), (self._opening, "")
             try:
                 return await send(connection, opening)
             except (asyncpg.PostgresError, DatabaseUnavailable) as error:
                 unended = bool(owed) and not connection.is_in_transaction()
-                if not (tries_left and (unended or _broke(error))):
+                if not (opening and tries_left and (unended or _broke(error))):
                     raise
                 self._discard()
         raise AssertionError("unreachable")
@@ -260,18 +239,16 @@ class Session:
             ) from error
         except (*BROKEN, asyncpg.PostgresError) as error:
             raise unavailable(error) from error
-        commands, signing = self._beginning()
-        self._connection, self._owed, self._opening = connection, owed, Opening(f"{owed}{commands}", signing)
+        self._connection, self._owed, self._opening = connection, owed, f"{owed}{self._beginning()}; "
         if self._ended:  # abandoned while it waited
             self._discard()
             raise QueryError(_ENDED)
         return connection
 
-    def _beginning(self) -> Opening:
+    def _beginning(self) -> str:
         caller, depth = self._caller, self._depth
         raw = literal(_json.encode(caller.claims).decode()) if self._door.postgrest_claims else "NULL"
-        signing = _Q.sign.format(doc=literal(document(caller, depth)), depth=depth, postgrest_claims=raw)
-        return Opening(f"{_Q.begin}; ", signing)
+        return _Q.begin.format(doc=literal(document(caller, depth)), depth=depth, postgrest_claims=raw)
 
     async def _learn(self, text: str) -> Known:
         """Have a statement judged, and ask for the types of its parameters: once per text and role."""
@@ -291,8 +268,8 @@ class Session:
     async def _execute(self, call: str) -> Reply:
         call, self._lead = f"{self._lead}{call}", ""
 
-        async def copy(connection: Connection, opening: Opening) -> bytes:
-            return await self._copy(connection, opening.before(call))
+        async def copy(connection: Connection, opening: str) -> bytes:
+            return await self._copy(connection, f"{opening}{call}")
 
         try:
             if self._connection is None or self._opening:
@@ -300,7 +277,7 @@ class Session:
             else:
                 doc = await self._copy(self._connection, call)
         except asyncpg.PostgresError as error:
-            self._busy = False
+            self._busy = self._plain = False  # nobody else may go on in an aborted transaction
             raise self._broken_off(error) from error
         return doc.startswith(_ROWS), doc
 
@@ -327,7 +304,7 @@ class Session:
         self._busy = False
         answer = parts[0] if len(parts) == 1 else b"".join(parts)
         self._wrote = answer[_WROTE] != 0
-        return answer[_BEFORE + (4 if answer[_FIELDS] == 3 else 0) : -_AFTER]
+        return answer[_BEFORE:-_AFTER]
 
     def _broken_off(self, error: asyncpg.PostgresError) -> AeroFnError:
         """What an error means that ends the transaction: the executor reports a guest's errors as values."""

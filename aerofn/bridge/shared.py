@@ -16,7 +16,7 @@ import structlog
 
 from aerofn import sql
 from aerofn.bridge.door import Door
-from aerofn.bridge.session import Deferred, Opening, Reply, Session
+from aerofn.bridge.session import Deferred, Reply, Session
 from aerofn.bridge.traced import tracing
 from aerofn.bridge.verdict import Verdict
 from aerofn.db.events import Lease
@@ -150,10 +150,9 @@ class SharedSession(Session):
             self.full = True
             self.alone = "its statements call functions that may leave something behind"
 
-    def _beginning(self) -> Opening:
+    def _beginning(self) -> str:
         self._opened = True
-        # Signed outside of any savepoint: undoing one would undo that too.
-        return Opening(f"{super()._beginning().alone()}{_IMPATIENCE}; ")
+        return f"{super()._beginning()}; {_IMPATIENCE}"
 
     def _broken_off(self, error: asyncpg.PostgresError) -> AeroFnError:
         self.full = True

@@ -3,7 +3,7 @@
 from aerofn import sql
 from aerofn.bridge.door import Door
 from aerofn.bridge.quoting import literal
-from aerofn.bridge.session import Opening, Session
+from aerofn.bridge.session import Session
 from aerofn.model import Caller, Parent
 
 _Q = sql.queries("session")
@@ -21,5 +21,5 @@ class TracedSession(Session):
         super().__init__(door, caller, function, depth)
         self._parent = parent
 
-    def _beginning(self) -> Opening:
-        return Opening(f"{super()._beginning().alone()}{tracing(self._parent)}; ")
+    def _beginning(self) -> str:
+        return f"{super()._beginning()}; {tracing(self._parent)}"

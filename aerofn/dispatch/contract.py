@@ -25,6 +25,8 @@ class Host(Protocol):
     @property
     def queries(self) -> int: ...  # noqa: D102
     @property
+    def in_transaction(self) -> bool: ...  # noqa: D102
+    @property
     def wrote(self) -> bool: ...  # noqa: D102
     def leave(self) -> bool: ...  # noqa: D102
     async def commit(self, leases: Sequence[Lease], kept: Kept | None) -> None: ...  # noqa: D102

@@ -112,6 +112,7 @@ class Invoker:
         self._delayed = delayed
         self._tracing = tracing
         self._last: tuple[Any, Limits] | None = None
+        self._hosts_by_id: dict[str, Any] = {}  # of those under way by themselves
 
     def make_ready(self) -> None:
         """An event may be about to come: have a sandbox of what ran last, for it is the likeliest to run."""
@@ -133,6 +134,7 @@ class Invoker:
         component = await self._component(version)
         host = await self._hosts.host(version, call.acts_as, call.depth, trace)
         host.secured = call.secured
+        self._hosts_by_id[call.id] = host
         if call.leases:
             self._last = component, version.limits
         run = _CANCELLED  # unless it comes to its end
@@ -146,10 +148,16 @@ class Invoker:
                 run = await self._settle(call, run, host, started)
             run = host.redacted(run)
         finally:
+            self._hosts_by_id.pop(call.id, None)
             host.abandon()  # does nothing once settled
             duration_ms = (time.perf_counter() - started) * 1000
             record = self._recorded(Trial(call, run, host, host.queries, started, duration_ms, trace))
         return Completed(run, record, host.failure)
+
+    def in_transaction(self, invocation: str) -> bool:
+        """Whether the invocation with this id holds a connection to the database now."""
+        host = self._hosts_by_id.get(invocation)
+        return host is not None and bool(host.in_transaction)
 
     def shared(self, call: Call) -> Any:
         """A transaction for calls of the same version, caller and depth as `call`; see `bridge.shared`.

@@ -111,6 +111,10 @@ class Requests:
         finally:
             self._admission.leave(version.function)
 
+    def in_transaction(self, invocation: str) -> bool:
+        """Whether the invocation with this id holds a connection to the database now."""
+        return self._invoker.in_transaction(invocation)
+
     def _check_rate(self, rate: str, version: Version, caller: Caller, address: str) -> None:
         who = address if caller.subject is None else f"{caller.role} {caller.subject}"
         wait = self._rates.take(rate, f"{version.function_id} {who}")

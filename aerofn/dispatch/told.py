@@ -1,25 +1,24 @@
-"""What an event's text tells beside its JSON: that no number in it needs care, and where a request's body is.
+"""What an event's text tells beside its JSON, by whitespace behind it.
 
-A JavaScript number holds 15 digits, so the SDK looks for longer ones before it parses: for an event of usual size that
-takes QuickJS 25 µs, and one here. A space behind the text says that there are none. JSON allows it, and who knows
-nothing of it, a guest built before or in another language, does as always.
+A space: no number in it needs care. A JavaScript number holds 15 digits, so the SDK looks for longer ones before it
+parses: for an event of usual size that takes QuickJS 25 µs, and one here.
 
-In front of that space, a line break behind an HTTP event says that its only `"body":` is the request's, and that the
-body ends in front of the last two braces. A handler that wants the body alone then parses nothing else
-(sdk/later.js): a browser's headers take QuickJS longer than many a handler.
+A line break in front of that: the text's only `"body":` is the request's, and the body ends in front of the last two
+braces. A handler that wants the body alone then parses nothing else (sdk/later.js): a browser's headers take
+QuickJS longer than many a handler.
+
+JSON allows both, and who knows nothing of them, a guest built before or in another language, does as always.
 """
 
 _DIGITS = bytes.maketrans(b"123456789.", b"0000000000")
 _LONG = b"0" * 16
-_MOST = 64 << 10  # bytes: a copy of a larger text would hold up the loop
-
-
 _BODY = b'"body":'
+_MOST = 64 << 10  # bytes: a copy of a larger text would hold up the loop
 
 
 def body_found(event: bytes) -> bytes:
     """The text of an event whose last part is a request, and of that the body: with a line break, if it is found so."""
-    return event + b"\n" if event.count(_BODY) == 1 else event
+    return event + b"\n" if len(event) <= _MOST and event.count(_BODY) == 1 else event
 
 
 def told(event: bytes) -> bytes:

@@ -14,8 +14,7 @@ from collections.abc import Hashable
 
 YOUNG = 6
 OLD_S = 0.05
-LOOK_S = 0.002  # while somebody waits; a look that found the loop busy puts off the next one, twice as long,
-SELDOM_S = 0.008  # up to this
+LOOK_S = 0.002  # while somebody waits
 PROMPT_S = (
     0.0015  # a timer no later than this, of a thread that computed less than half the time: the loop is idle
 )
@@ -28,7 +27,6 @@ class Starts:
         self._loop = loop
         self._numbers = itertools.count(1)
         self._most = YOUNG
-        self._pause = LOOK_S
         self._young: dict[int, float] = {}  # by number: when it began, the oldest first
         self._queues: dict[Hashable, deque[asyncio.Future[int]]] = {}  # the owner whose turn is next first
         self._looks_from: tuple[float, float] | None = None  # the wall and the thread's time at the last look
@@ -72,7 +70,7 @@ class Starts:
 
     def _look_later(self) -> None:
         self._looks_from = time.perf_counter(), time.thread_time()
-        self._loop.call_later(self._pause, self._look)
+        self._loop.call_later(LOOK_S, self._look)
 
     def _look(self) -> None:
         """Let those not count any more who hold nobody up."""
@@ -80,13 +78,11 @@ class Starts:
         wall, computed = self._looks_from
         self._looks_from = None
         now = time.perf_counter()
-        if now - wall < self._pause + PROMPT_S and time.thread_time() - computed < (now - wall) / 2:
+        if now - wall < LOOK_S + PROMPT_S and time.thread_time() - computed < (now - wall) / 2:
             self._young.clear()
             self._most *= 2
-            self._pause = LOOK_S
         else:
             self._most = YOUNG
-            self._pause = min(self._pause * 2, SELDOM_S)
             for number in [number for number, began in self._young.items() if began < now - OLD_S]:
                 del self._young[number]
         self._call()

@@ -6,7 +6,7 @@ import asyncpg
 
 from aerofn import sql
 from aerofn.bridge.quoting import literal, quoted
-from aerofn.bridge.session import Deferred, Opening, Session, document, refused
+from aerofn.bridge.session import Deferred, Session, document, refused
 from aerofn.db.events import Lease
 from aerofn.db.pool import Connection
 from aerofn.db.results import Kept
@@ -35,9 +35,8 @@ class OneConnection:
 class TrialSession(Session):
     """Ends with its effects in place when the function succeeded, and undone when it failed."""
 
-    def _beginning(self) -> Opening:
-        commands = _Q.begin.format(doc=literal(document(self._caller, 0)), depth=0)
-        return Opening(f"{commands}; ")
+    def _beginning(self) -> str:
+        return _Q.begin.format(doc=literal(document(self._caller, 0)), depth=0)
 
     async def commit(
         self, leases: Sequence[Lease] = (), kept: Kept | None = None, deferred: Deferred | None = None

@@ -1,7 +1,7 @@
 """The client's end of a request: its headers, its body within a limit, and whether it is still there."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any
 
@@ -10,7 +10,7 @@ from starlette.types import Receive, Scope
 from aerofn.errors import PayloadTooLarge
 from aerofn.web.exchange import Exchange
 
-# What is nearly done gets done: its connection to the database, say, would be closed in the middle of a statement.
+# Cancelling a statement costs its connection; what is in a transaction is nearly done, as a rule.
 _GRACE_S = 0.2
 
 
@@ -105,39 +105,43 @@ async def read_body(receive: Receive, headers: dict[str, str], most: int) -> byt
 
 
 class Presence:
-    """Cancels the block it is around soon after the client has gone away, which then ends with ClientGone.
+    """Cancels the block it is around when the client goes away, which then ends with ClientGone.
 
     Args:
         exchange: None where the server does not tell.
+        in_transaction: whether the block holds a connection to the database, and so has a moment more.
     """
 
-    __slots__ = ("_exchange", "_gone", "_leaving", "_task")
+    __slots__ = ("_exchange", "_gone", "_in_transaction", "_task", "_timer")
     _task: asyncio.Task[Any] | None
 
-    def __init__(self, exchange: Exchange | None) -> None:
+    def __init__(self, exchange: Exchange | None, in_transaction: Callable[[], bool] = lambda: False) -> None:
         self._exchange = exchange
+        self._in_transaction = in_transaction
         self._gone = False
-        self._leaving: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     def __enter__(self) -> None:
         if self._exchange is not None:
             self._task = asyncio.current_task(self._exchange.loop)
-            self._exchange.watch(self._leave)
+            self._exchange.watch(self._left)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._exchange is not None:
             self._exchange.watch(None)
-        if self._leaving is not None:
-            self._leaving.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         # A cancellation of somebody else's (the node is shutting down) goes on as such.
         if self._gone and self._task is not None and self._task.uncancel() == 0:
             raise ClientGone from None
 
-    def _leave(self) -> None:
-        if self._exchange is not None:
-            self._leaving = self._exchange.loop.call_later(_GRACE_S, self._give_up)
+    def _left(self) -> None:
+        if self._in_transaction():
+            self._timer = asyncio.get_running_loop().call_later(_GRACE_S, self._give_up)
+        else:
+            self._give_up()
 
     def _give_up(self) -> None:
         self._gone = True

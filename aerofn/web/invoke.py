@@ -1,7 +1,7 @@
 """`/functions/v1/{name}`: invoke a function and answer with what it returned."""
 
 import re
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import ClassVar
 
 from starlette.types import Receive, Scope, Send
@@ -91,8 +91,9 @@ class Invoke:
                 found = await self._kept.invoke(wishes, version, caller, request, scope)
                 await (found if isinstance(found, Answer) else self._answer(found, caller)).send(send)
                 return
-        with Presence(exchange):
-            completed = await self._requests.run(version, caller, request, invocation_id(scope))
+        invocation = invocation_id(scope)
+        with Presence(exchange, partial(self._requests.in_transaction, invocation)):
+            completed = await self._requests.run(version, caller, request, invocation)
         await self._answer(completed, caller).send(send)
 
     def _answer(self, completed: Completed, caller: Caller) -> Answer:

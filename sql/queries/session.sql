@@ -2,11 +2,9 @@
 -- quoted identifiers, numbers, and strings as literals of ASCII alone (quoting.literal says why).
 
 -- name: begin
-BEGIN
-
--- name: sign
--- Made in the first statement's list of values, before it: a statement of its own costs half as much as signing does.
-SELECT aerofn_auth.begin_invocation({doc}, {depth}, {postgrest_claims})
+-- By itself, and not a value of the first statement's COPY, which would be faster: pg_stat_statements keeps what stands in
+-- a COPY as it is, claims too.
+BEGIN; SELECT aerofn_auth.begin_invocation({doc}, {depth}, {postgrest_claims})
 
 -- name: trace
 -- What this invocation's writes cause belongs to its trace.

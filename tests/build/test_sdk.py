@@ -175,6 +175,15 @@ async def test_an_http_event_is_the_same_whether_its_body_was_found_first_or_not
         const same = input === event.request.body || (event.request.body === null && Object.keys(input).length === 0);
         console.log(event);
         event.note = event.attempt += 1;
+        delete event.caller;
+        console.log(event);
+        const made = Object.create(event);
+        made.attempt = 7;
+        try {
+          Object.freeze(event).attempt = 9;
+        } catch {
+          console.log("frozen");
+        }
         return [input, same, Object.keys(event), { ...event }, event];
       }"""
     component = await functions.load(author(source))

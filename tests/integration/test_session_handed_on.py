@@ -1,10 +1,12 @@
 """Connections that are handed on: the end of a transaction that only read goes out with the next one's beginning."""
 
 import asyncio
+import contextlib
 
 import pytest
 
 from aerofn.bridge.session import Session
+from aerofn.errors import QueryError
 
 from .session_kit import ask, committed, rows, session
 from .test_session_ends import backends, kill, until
@@ -25,13 +27,14 @@ async def sent(monkeypatch):
     return messages
 
 
-async def handed_on(door, first, then):
+async def handed_on(door, first, then, *, refused=False):
     """Commit `first` while `then`, which is begun here, waits for its connection."""
     waiting = asyncio.create_task(then)
     async with asyncio.timeout(60):
         while not door.pool._places.waiting:
             await asyncio.sleep(0)
-    await first.commit()
+    with pytest.raises(QueryError) if refused else contextlib.nullcontext():
+        await first.commit()
     return waiting
 
 
@@ -228,6 +231,23 @@ async def test_ones_own_error_is_not_tried_again(door_of, database):
     await second.rollback()
     assert not ok
     assert await admin.fetchval("SELECT last_value FROM tries") == 1
+
+
+async def test_a_transaction_that_broke_off_is_not_handed_on(door_of, database):
+    """A function may catch that error and succeed."""
+    admin = await database.connect()
+    await admin.execute(
+        "CREATE FUNCTION broken() RETURNS int LANGUAGE plpgsql AS 'BEGIN ASSERT false; END';"
+        "CREATE VIEW breaking AS SELECT broken(); GRANT SELECT ON breaking TO authenticated"
+    )
+    door = await door_of(size=1)
+    first = session(door)
+    ok, error = await ask(first, "SELECT * FROM breaking")
+    assert (ok, error["code"]) == (False, "P0004")
+    waiting = await handed_on(
+        door, first, all_of(session(door, "bob"), "SELECT title FROM todos"), refused=True
+    )
+    assert await waiting == [["bob's"]]
 
 
 async def test_many_of_different_callers_keep_apart(door_of, sent):

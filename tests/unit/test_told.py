@@ -1,4 +1,4 @@
-"""The space behind an event's text."""
+"""The whitespace behind an event's text."""
 
 import json
 import re
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aerofn.dispatch.told import told
+from aerofn.dispatch.told import body_found, told
 
 
 @given(st.text(st.sampled_from('0123456789.-e" é'), max_size=80))
@@ -20,3 +20,20 @@ def test_a_space_says_that_there_is_no_run_of_16_digits_or_points(text: str) -> 
 def test_nothing_is_said_of_large_events(size: int) -> None:
     event = b'"' + b"x" * (size - 2) + b'"'
     assert told(event).endswith(b" ") == (size == 64 << 10)
+
+
+@pytest.mark.parametrize(
+    ("request_", "found"),
+    [
+        ({"headers": {}, "body": {"n": 1}}, True),
+        ({"headers": {"x": '"body":'}, "body": '"body":'}, True),  # with its quotes escaped
+        ({"headers": {"body": "x"}, "body": 1}, False),
+        ({"headers": {}, "body": {"body": 1}}, False),
+        ({"headers": {}, "body": "x" * (64 << 10)}, False),
+    ],
+)
+def test_a_line_break_says_that_the_only_body_is_the_request_s(
+    request_: dict[str, object], found: bool
+) -> None:
+    event = json.dumps({"id": "i", "request": request_}, separators=(",", ":")).encode()
+    assert body_found(event) == event + (b"\n" if found else b"")

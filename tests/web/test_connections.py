@@ -327,9 +327,10 @@ async def test_a_client_that_left_is_neither_answered_nor_an_error() -> None:
     assert request.sent == []
 
 
-async def test_what_is_nearly_done_when_its_client_leaves_gets_done() -> None:
-    """Clients that leave by the dozen, as those that lose patience do, cost no connections to the database."""
+async def test_what_is_in_a_transaction_when_its_client_leaves_has_a_moment_to_end_it() -> None:
+    """Clients that leave by the dozen, as those that lose patience do, cost few connections to the database."""
     web, gate = Web(), Gate()
+    web.requests.queries = True
     web.requests.reply = gate
     request = Direct(web)
     await gate.entered.wait()
@@ -338,6 +339,19 @@ async def test_what_is_nearly_done_when_its_client_leaves_gets_done() -> None:
     gate.open.set()
     await request.task
     assert not gate.cancelled
+
+
+async def test_what_takes_longer_than_that_is_cancelled() -> None:
+    web, gate = Web(), Gate()
+    web.requests.queries = True
+    web.requests.reply = gate
+    request = Direct(web)
+    await gate.entered.wait()
+    assert request.left is not None
+    request.left()
+    async with asyncio.timeout(30):
+        await request.task
+    assert gate.cancelled
 
 
 async def test_the_watch_ends_with_its_invocation() -> None:

@@ -98,6 +98,10 @@ class Requests:
 
     admitted: list[tuple[str, Caller, str]] = field(default_factory=list)
     refusal: AeroFnError | None = None
+    queries: bool = False  # whether invocations hold a connection to the database
+
+    def in_transaction(self, invocation: str) -> bool:
+        return self.queries and self.last.id == invocation
 
     async def admit(self, function: str, caller: Caller, address: str) -> str:
         if self.refusal is not None:

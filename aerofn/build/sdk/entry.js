@@ -1,7 +1,7 @@
 // Which function of the author's file is the handler, and what it is called with.
 
 import { parseEvent } from "./json.js";
-import { bodyOf, isFound, later } from "./later.js";
+import { bodyOf, isFound, lazyEvent } from "./later.js";
 
 const NO_ENTRY =
   "no function to run was found: export one, for example `export async function handler(input, event) { … }`";
@@ -19,9 +19,9 @@ export function findHandler(exported) {
   throw new Error(`${names.join(", ")} are exported and none is called \`handler\`: name the one to run so`);
 }
 
-// Calls it with what the event is about, and with the whole event.
-export function called(handler, text) {
-  if (isFound(text)) return handler(bodyOf(text) ?? {}, later);
+// Calls the handler with what the event is about, and with the whole event.
+export function call(handler, text) {
+  if (isFound(text)) return handler(bodyOf(text) ?? {}, lazyEvent);
   const event = parseEvent(text);
   return handler(inputOf(event), event);
 }

@@ -3,7 +3,7 @@
 
 import { begin } from "./lifetime.js";
 import { restoreDate } from "./clock.js";
-import { called, findHandler } from "./entry.js";
+import { call, findHandler } from "./entry.js";
 import { describe, useSourceMap } from "./errors.js";
 import { stringify } from "./json.js";
 import { settle } from "./timers.js";
@@ -26,7 +26,7 @@ export function serve(exported, readSourceMap) {
       const fail = (thrown) => failed(JSON.stringify(describe(thrown)));
       begin();
       try {
-        settle(called(handler, text), (value) => succeeded(stringify(outputOf(value))), fail);
+        settle(call(handler, text), (value) => succeeded(stringify(outputOf(value))), fail);
       } catch (thrown) {
         fail(thrown);
       }
