@@ -315,13 +315,19 @@ class Direct:
         raise AssertionError(message)
 
 
-async def test_a_client_that_left_is_neither_answered_nor_an_error() -> None:
-    web, gate = Web(), Gate()
+async def left_by_its_client(web: Web, gate: Gate) -> Direct:
+    """A request that runs, and whose client has just gone."""
     web.requests.reply = gate
     request = Direct(web)
     await gate.entered.wait()
     assert request.left is not None
     request.left()
+    return request
+
+
+async def test_a_client_that_left_is_neither_answered_nor_an_error() -> None:
+    web, gate = Web(), Gate()
+    request = await left_by_its_client(web, gate)
     await request.task  # it ends, as one that was answered
     assert gate.cancelled
     assert request.sent == []
@@ -331,11 +337,7 @@ async def test_what_is_in_a_transaction_when_its_client_leaves_has_a_moment_to_e
     """Clients that leave by the dozen, as those that lose patience do, cost few connections to the database."""
     web, gate = Web(), Gate()
     web.requests.queries = True
-    web.requests.reply = gate
-    request = Direct(web)
-    await gate.entered.wait()
-    assert request.left is not None
-    request.left()
+    request = await left_by_its_client(web, gate)
     gate.open.set()
     await request.task
     assert not gate.cancelled
@@ -344,11 +346,7 @@ async def test_what_is_in_a_transaction_when_its_client_leaves_has_a_moment_to_e
 async def test_what_takes_longer_than_that_is_cancelled() -> None:
     web, gate = Web(), Gate()
     web.requests.queries = True
-    web.requests.reply = gate
-    request = Direct(web)
-    await gate.entered.wait()
-    assert request.left is not None
-    request.left()
+    request = await left_by_its_client(web, gate)
     async with asyncio.timeout(30):
         await request.task
     assert gate.cancelled
