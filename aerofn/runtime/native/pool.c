@@ -4,8 +4,6 @@
 #define _POSIX_C_SOURCE 200809L
 #include "sandbox.h"
 
-#include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -109,17 +107,6 @@ static void *serve(void *given)
     return NULL;
 }
 
-/* Signals are the main thread's, but for those that a trap in a guest raises. */
-static void block_signals(sigset_t *before)
-{
-    static const int of_traps[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT};
-    sigset_t blocked;
-    sigfillset(&blocked);
-    for (size_t i = 0; i < sizeof of_traps / sizeof *of_traps; i++)
-        sigdelset(&blocked, of_traps[i]);
-    pthread_sigmask(SIG_SETMASK, &blocked, before);
-}
-
 void aerofn_pool_free(struct pool *pool)
 {
     pthread_cond_destroy(&pool->there);
@@ -131,16 +118,13 @@ void aerofn_pool_free(struct pool *pool)
 struct pool *aerofn_pool_new(unsigned count, int wake)
 {
     struct pool *pool = calloc(1, sizeof *pool + count * sizeof *pool->threads);
-    sigset_t before;
     if (!pool)
         return NULL;
     pool->wake = wake;
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->there, NULL);
-    block_signals(&before);
-    while (pool->count < count && !pthread_create(&pool->threads[pool->count], NULL, serve, pool))
+    while (pool->count < count && start_thread(&pool->threads[pool->count], serve, pool))
         pool->count++;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (pool->count || !count)
         return pool;
     aerofn_pool_free(pool);

@@ -6,6 +6,8 @@
 
 #include "wasmtime.h"
 
+#include <pthread.h>
+
 enum { MAX_TEXTS = 2 };
 
 struct text {
@@ -82,6 +84,7 @@ enum { NOTHING, DB_QUERY, HTTP_FETCH, WAIT, LOG, ENV };
 extern uint64_t began_ns; /* when the library was bound */
 uint64_t clock_ns(void);  /* CLOCK_MONOTONIC */
 void forget_calls(struct run *run);
+bool start_thread(pthread_t *thread, void *(*body)(void *), void *given);
 #pragma GCC visibility pop
 
 int aerofn_advance(struct run *run);
