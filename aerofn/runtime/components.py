@@ -50,7 +50,7 @@ class Code:
         handle = self._export(b"handle")
         pages = self._export(PAGES_EXPORT) if anatomy.tells_pages else 0
         self.plan = sandbox.plan_new(
-            tier.engine_at, link.at, self._at, handle, pages,
+            tier.engine_at, tier.ticker.at, link.at, self._at, handle, pages,
             MAX_TABLE_ELEMENTS, MAX_INSTANCES, MAX_TABLES, anatomy.memories, anatomy.wasi,
         )  # fmt: skip
         if not self.plan:

@@ -66,7 +66,6 @@ config_memory_reservation = _quick("wasmtime_config_memory_reservation_set", Non
 config_pooling = _quick("wasmtime_pooling_allocation_strategy_set", None, c_void_p, c_void_p)
 pooling_new = _quick("wasmtime_pooling_allocation_config_new", c_void_p)
 pooling_delete = _quick("wasmtime_pooling_allocation_config_delete", None, c_void_p)
-increment_epoch = _quick("wasmtime_engine_increment_epoch", None, c_void_p)
 
 _COUNTS = (
     "total_component_instances",

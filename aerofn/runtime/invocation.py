@@ -113,12 +113,10 @@ class Invocation:
         if not (first or self._runtime.turns.free()):  # it was made in a turn
             self._arm()
             await self._runtime.turns.wait()
-        self._runtime.ticker.touch()
         return self._fiber.advance()
 
     async def _on_worker(self) -> int:
         self._arm()
-        self._runtime.ticker.touch()
         return await self._runtime.workers.advance(self._owner, self._fiber)
 
     async def _after_slice(self, *, asked: bool) -> None:

@@ -26,7 +26,6 @@ from aerofn.runtime.invocation import Invocation
 from aerofn.runtime.links import CannotLoad
 from aerofn.runtime.spare import MOST, Spares
 from aerofn.runtime.starts import Starts
-from aerofn.runtime.ticker import Ticker
 from aerofn.runtime.tier import Tiers
 from aerofn.runtime.turns import Turns
 from aerofn.runtime.workers import Workers
@@ -54,7 +53,7 @@ class Runtime:
     def __init__(self, config: RuntimeConfig) -> None:
         refuse_python(sys.version_info[:3])
         self.config = config
-        self._tiers = Tiers(config.max_instances)
+        self._tiers = Tiers(config.max_instances, config.slice_ms)
         self._components = Components(self._tiers, config)
         self._state = State.NEW
         self.running = 0
@@ -66,13 +65,13 @@ class Runtime:
         self.loop = asyncio.get_running_loop()
         self.workers = workers = Workers(self.config.worker_threads, self.loop)
         try:
-            self.ticker = Ticker(self._tiers.tick(), self.config.slice_ms, lambda: workers.busy > 0)
-        except RuntimeError:  # no thread for it: the next run tries again
+            self._tiers.ticker.start()
+        except HostError:  # no thread for it: the next run tries again
             workers.close()
             raise
         self.turns = Turns(self.loop, self.config.slice_ms)
         most = MOST if self.spare_cores else 0
-        self.spares = Spares(self._tiers, workers, self.ticker, self.loop, most=most)
+        self.spares = Spares(self._tiers, workers, self.loop, most=most)
         self.ended = Ended(self.loop)
         self.starts = Starts(self.loop)
         self._state = State.RUNNING
@@ -163,7 +162,6 @@ class Runtime:
     def make_ready(self, component: Component, limits: Limits) -> None:
         """Make a sandbox ahead of a run of `component` that is likely, if any ran before; see `Spares`."""
         if self._state is State.RUNNING and self.turns.free():
-            self.ticker.touch()
             self.ended.free()
             self.spares.make(component, limits)
 
@@ -176,7 +174,7 @@ class Runtime:
             self.spares.drop()
         self._components.close()
         if before is State.RUNNING:
-            await asyncio.to_thread(self.ticker.close)
+            await asyncio.to_thread(self._tiers.ticker.stop)
 
 
 def _refused(event: bytes, message: str) -> Run:

@@ -1,4 +1,4 @@
-"""What Python calls of the C library: the steps of a run, what its guest asks, the pool of threads.
+"""What Python calls of the C library: the steps of a run, what its guest asks, the pool of threads, the ticker.
 
 A run is a block of memory (`Block`), reused for later runs once it is released. Whoever calls one of these functions
 for a run is alone with it: no thread of the pool has it meanwhile.
@@ -8,7 +8,7 @@ Two kinds of function, as in `ffi`: `_quick` keeps the GIL, `_slow` releases it.
 
 import ctypes
 import struct
-from ctypes import c_bool, c_char_p, c_int, c_int64, c_size_t, c_uint, c_void_p
+from ctypes import c_bool, c_char_p, c_int, c_int64, c_size_t, c_uint, c_uint64, c_void_p
 from typing import Any, NamedTuple
 
 from aerofn.runtime import ffi
@@ -49,7 +49,7 @@ bind(ffi.WASMTIME_LIBRARY)
 
 plan_new = _quick(
     "plan_new", c_void_p,
-    c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_int64, c_int64, c_int64, c_int64, c_bool,
+    c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_int64, c_int64, c_int64, c_int64, c_bool,
 )  # fmt: skip
 plan_delete = _quick("plan_delete", None, c_void_p)
 
@@ -67,6 +67,13 @@ pool_done = _quick("pool_done", c_void_p, c_void_p)
 pool_expect = _quick("pool_expect", None, c_void_p)
 pool_close = _slow("pool_close", None, c_void_p)
 pool_free = _quick("pool_free", None, c_void_p)
+
+ticker_new = _quick("ticker_new", c_void_p, c_uint64)
+ticker_add = _quick("ticker_add", c_bool, c_void_p, c_void_p)
+ticker_start = _quick("ticker_start", c_bool, c_void_p)
+ticker_stop = _slow("ticker_stop", None, c_void_p)
+ticker_ticks = _quick("ticker_ticks", c_uint64, c_void_p)
+ticker_free = _quick("ticker_free", None, c_void_p)
 
 asked = int(_quick("asked", c_void_p)())  # the callback of all functions of `aerofn:function`
 host_function = _quick("host_function", c_void_p, c_int)

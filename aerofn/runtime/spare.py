@@ -15,7 +15,6 @@ from aerofn.model import Limits
 from aerofn.runtime.components import Component
 from aerofn.runtime.fiber import Fiber
 from aerofn.runtime.links import CannotLoad
-from aerofn.runtime.ticker import Ticker
 from aerofn.runtime.workers import Workers
 
 if TYPE_CHECKING:
@@ -33,12 +32,11 @@ class Spares:
     """A few fibers that wait for their runs, and those that the threads are to make, or make, into such."""
 
     def __init__(
-        self, tiers: "Tiers", workers: Workers, ticker: Ticker, loop: asyncio.AbstractEventLoop, *, most: int
+        self, tiers: "Tiers", workers: Workers, loop: asyncio.AbstractEventLoop, *, most: int
     ) -> None:
         """`most`: how many there may be, of those that the threads make."""
         self._tiers = tiers
         self._workers = workers
-        self._ticker = ticker
         self._loop = loop
         self._most = most
         self._ready: list[Fiber] = []  # the oldest first
@@ -73,7 +71,6 @@ class Spares:
             fiber = Fiber(component, tier, limits)
         except CannotLoad:  # the run will tell
             return
-        self._ticker.touch()
         fiber.make_ready()
         self._keep(fiber)
 
@@ -109,7 +106,6 @@ class Spares:
                 fibers.pop().release()
 
     def _hand_over(self) -> None:
-        self._ticker.touch()
         while self._used:
             fiber = self._used.pop()
             self._coming += 1

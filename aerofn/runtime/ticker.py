@@ -1,56 +1,49 @@
-"""The clock that ends slices: a thread that advances the engine's epoch while guests run, else sleeps."""
+"""The clock that ends slices: a thread in C (`native/ticker.c`), for no Python has to run when it ticks."""
 
-import threading
-import time
-from collections.abc import Callable
-
-IDLE_TICKS = 20  # how long it keeps ticking after the last poll: parking and waking are not free
+from aerofn.errors import HostError
+from aerofn.runtime import sandbox
 
 
 class Ticker:
-    """Calls `advance` (which ends slices) every `slice_ms` while `touch` is being called, or threads are `busy`."""
+    """Ticks every `slice_ms` while guests of its engines are advanced, and a little longer; else it sleeps.
 
-    def __init__(self, advance: Callable[[], None], slice_ms: int, busy: Callable[[], bool]) -> None:
-        self._advance = advance
-        self._busy = busy
-        self._seconds = slice_ms / 1000
-        self._touched = False
-        self._parked = False
-        self._wake = threading.Event()
-        self._closed = False
-        self._thread = threading.Thread(target=self._run, name="aerofn-ticker", daemon=True)
-        self._thread.start()
+    Nobody calls it for that: whoever advances a guest tells it in C.
+    """
 
-    def touch(self) -> None:
-        """A guest is about to run."""
-        self._touched = True
-        if self._parked:
-            self._wake.set()
+    def __init__(self, slice_ms: float) -> None:
+        self._running = False
+        self.at: int | None = sandbox.ticker_new(int(slice_ms * 1_000_000))
+        if not self.at:
+            raise MemoryError
 
-    def close(self) -> None:
-        """Stop the thread; the engine may go afterwards."""
-        self._closed = True
-        self._wake.set()
-        self._thread.join()
+    def add(self, engine: int) -> None:
+        """Tick for an engine (its address) too, which it keeps alive; before `start`."""
+        if not sandbox.ticker_add(self.at, engine):
+            raise ValueError("a ticker has two engines at the most")
 
-    def _run(self) -> None:
-        idle = 0
-        while not self._closed:
-            time.sleep(self._seconds)
-            self._advance()
-            if self._touched:  # forgotten only then: `_park` finds one that comes after this look
-                self._touched, idle = False, 0
-            else:
-                # a thread may get to its guest long after the touch, on a machine with much to do
-                idle = 0 if self._busy() else idle + 1
-            if idle > IDLE_TICKS:
-                self._park()
-                idle = 0
+    def start(self) -> None:
+        """Start the thread.
 
-    def _park(self) -> None:
-        self._wake.clear()
-        self._parked = True
-        # a touch or the end between the last look and the clearing would otherwise be lost
-        if not (self._touched or self._closed):
-            self._wake.wait()
-        self._parked = False
+        Raises:
+            HostError: there is none; it may be tried again.
+        """
+        if not sandbox.ticker_start(self.at):
+            raise HostError(
+                "The system gives AeroFn no thread.", hint="raise its limit of threads (ulimit -u)"
+            )
+        self._running = True
+
+    def stop(self) -> None:
+        """End the thread, which takes a slice; no guest may be advanced any more."""
+        sandbox.ticker_stop(self.at)
+        self._running = False
+
+    @property
+    def ticks(self) -> int:
+        """How often it has ticked."""
+        return int(sandbox.ticker_ticks(self.at))
+
+    def __del__(self) -> None:
+        # one that was never stopped stays, engines included: its thread knows nothing of Python's end
+        if self.at and not self._running:
+            sandbox.ticker_free(self.at)

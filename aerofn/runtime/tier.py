@@ -8,10 +8,9 @@ such slots held 17 GB after one crowded moment. So only `WARM_SLOTS` keep theirs
 and beyond them slots that give their memories back, like all others.
 """
 
-from collections.abc import Callable
-
 from aerofn.runtime import ffi
 from aerofn.runtime.engine import running_engine
+from aerofn.runtime.ticker import Ticker
 
 WARM_SLOTS = 64
 HEAVY = 1 << 20  # machine code (bytes): a language's runtime is inside, as in JavaScript's 5 MB
@@ -26,11 +25,13 @@ class Tier:
     Machine code is shared as a file, but each engine loads it for itself.
     """
 
-    def __init__(self, slots: int, *, warm: bool) -> None:
+    def __init__(self, slots: int, ticker: Ticker, *, warm: bool) -> None:
         self.warm = warm
         self.name = "warm" if warm else "cold"
         self.engine = running_engine(slots, KEPT_MEMORY if warm else 0, KEPT_TABLE if warm else A_PAGE)
         self.engine_at = ffi.address_of(self.engine.ptr())
+        self.ticker = ticker  # ends its guests' slices
+        ticker.add(self.engine_at)
         self._free = slots
 
     def take(self) -> bool:
@@ -46,12 +47,13 @@ class Tier:
 
 
 class Tiers:
-    """The warm tier and the cold one."""
+    """The warm tier and the cold one, and the clock of both."""
 
-    def __init__(self, max_instances: int) -> None:
+    def __init__(self, max_instances: int, slice_ms: float) -> None:
+        self.ticker = Ticker(slice_ms)
         warm = min(WARM_SLOTS, max_instances)
-        self.warm = Tier(warm, warm=True)
-        self.cold = Tier(max_instances, warm=False)
+        self.warm = Tier(warm, self.ticker, warm=True)
+        self.cold = Tier(max_instances, self.ticker, warm=False)
 
     def first(self, code_size: int) -> Tier:
         """The tier that components of so many bytes of machine code are loaded for."""
@@ -62,13 +64,3 @@ class Tiers:
         if first.take():
             return first
         return self.cold if first is self.warm and self.cold.take() else None
-
-    def tick(self) -> Callable[[], None]:
-        """What ends the slices of all running guests."""
-        warm, cold, increment = self.warm.engine_at, self.cold.engine_at, ffi.increment_epoch
-
-        def advance() -> None:
-            increment(warm)
-            increment(cold)
-
-        return advance

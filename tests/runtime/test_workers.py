@@ -10,7 +10,7 @@ from sandbox_kit import FakeHost, Sandbox, do
 
 from aerofn.errors import HostError
 from aerofn.model import Limits, Outcome
-from aerofn.runtime import Component, Runtime, ffi, workers
+from aerofn.runtime import Component, Runtime, workers
 from aerofn.runtime import sandbox as sandbox_c
 from aerofn.runtime.fiber import Fiber, running
 from aerofn.runtime.sandbox import OVER
@@ -59,7 +59,7 @@ class Held:
         """End the spinners' slices: no ticker of the runtime does it."""
         while not all(task.done() for task in self._spinning):
             for tier in (self._runtime._tiers.warm, self._runtime._tiers.cold):
-                ffi.increment_epoch(tier.engine_at)
+                tier.engine.increment_epoch()
             await asyncio.sleep(0.001)
 
     def close(self) -> None:
@@ -151,9 +151,9 @@ async def test_who_waits_for_a_place_is_told_of_it_after_slices_too(
     sliced = asyncio.create_task(threads.advance("spinner", spinning))
     place = asyncio.create_task(threads.freed())
     async with asyncio.timeout(30):
-        for engine, awaited in ((cold, sliced), (warm, place)):
+        for tier, awaited in ((cold, sliced), (warm, place)):
             while not awaited.done():
-                ffi.increment_epoch(engine.engine_at)
+                tier.engine.increment_epoch()
                 await asyncio.sleep(0.001)
     assert place.result()
     for fiber in (renewed, spinning):

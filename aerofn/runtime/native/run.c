@@ -52,13 +52,14 @@ size_t aerofn_run_size(void)
 }
 
 /* Note what runs of a component have in common; `aerofn_plan_delete` when the last of them is released. */
-struct plan *aerofn_plan_new(void *engine, const void *linker, const void *component, const export_index *handle,
-                             const export_index *pages, int64_t elements, int64_t instances, int64_t tables,
-                             int64_t memories, bool wasi)
+struct plan *aerofn_plan_new(void *engine, struct ticker *ticker, const void *linker, const void *component,
+                             const export_index *handle, const export_index *pages, int64_t elements,
+                             int64_t instances, int64_t tables, int64_t memories, bool wasi)
 {
     struct plan *plan = malloc(sizeof *plan);
     if (plan)
-        *plan = (struct plan){engine, linker, component, handle, pages, elements, instances, tables, memories, wasi};
+        *plan = (struct plan){engine,   ticker,    linker, component, handle, pages,
+                              elements, instances, tables, memories,  wasi};
     return plan;
 }
 
@@ -174,9 +175,12 @@ static int poll(struct run *run)
 /* Run the guest on this thread until it ends or has to wait. */
 int aerofn_advance(struct run *run)
 {
+    struct ticker *ticker = run->plan->ticker;
+    ticker_enter(ticker);
     /* a whole slice: while it waited the clock went on, and it would give way at once */
     api.wasmtime_context_set_epoch_deadline(run->context, 1);
     int said = poll(run);
+    ticker_leave(ticker);
     if (run->first)
         said |= ASKS;
     run->seen.state = (uint64_t)said;

@@ -15,9 +15,12 @@ struct text {
     size_t size;
 };
 
+struct ticker;
+
 /* What all runs of a component in one engine have in common. Its pointers belong to who made it. */
 struct plan {
     void *engine;
+    struct ticker *ticker; /* of that engine */
     const void *linker;
     const void *component;
     const export_index *handle;
@@ -84,6 +87,8 @@ enum { NOTHING, DB_QUERY, HTTP_FETCH, WAIT, LOG, ENV };
 extern uint64_t began_ns; /* when the library was bound */
 uint64_t clock_ns(void);  /* CLOCK_MONOTONIC */
 void forget_calls(struct run *run);
+void ticker_enter(struct ticker *ticker);
+void ticker_leave(struct ticker *ticker);
 bool start_thread(pthread_t *thread, void *(*body)(void *), void *given);
 #pragma GCC visibility pop
 

@@ -67,6 +67,9 @@ typedef struct wasmtime_component_export_index export_index;
     use(void *, wasmtime_context_get_data, (const context *at))                                                        \
     use(void, wasmtime_context_set_epoch_deadline, (context *at, uint64_t ticks))                                      \
     use(error *, wasmtime_context_epoch_deadline_async_yield_and_update, (context *at, uint64_t ticks))                \
+    use(void *, wasmtime_engine_clone, (void *engine))                                                                 \
+    use(void, wasm_engine_delete, (void *engine))                                                                      \
+    use(void, wasmtime_engine_increment_epoch, (void *engine))                                                         \
     use(void *, wasi_config_new, (void))                                                                               \
     use(error *, wasmtime_context_set_wasi, (context *at, void *wasi))                                                 \
     use(future *, wasmtime_component_linker_instantiate_async,                                                         \
