@@ -7,9 +7,11 @@ from pathlib import Path
 
 from aerofn.model import Limits, Run
 from aerofn.runtime import Component, Runtime
+from aerofn.runtime.ticker import Ticker
 
 ROOT = Path(__file__).parents[2]
 GUESTS = ROOT / "tests" / "guests"
+IDLE_TICKS = 20  # as in ticker.c
 sys.path.insert(0, str(GUESTS))
 
 
@@ -67,3 +69,19 @@ class Sandbox:
 
 async def no_fetch() -> bytes:
     raise AssertionError("the component was prepared: nothing to fetch")
+
+
+async def when_it_stands_still(ticker: Ticker) -> int:
+    """Its ticks when none has come for half a second."""
+    for _ in range(120):
+        before = ticker.ticks
+        await asyncio.sleep(0.5)
+        if ticker.ticks == before:
+            return before
+    raise AssertionError("it does not park")
+
+
+async def until_ticks(ticker: Ticker, number: int) -> None:
+    async with asyncio.timeout(60):
+        while ticker.ticks < number:
+            await asyncio.sleep(0.001)
