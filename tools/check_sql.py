@@ -3,7 +3,8 @@
 1. Everything parses: statements, function bodies, and the statements and expressions in them.
 2. A named statement (sql/queries) with parameters is one statement, as PostgreSQL's protocol wants it.
 3. No migration or API file begins or ends a transaction: `migrate` does.
-4. A SECURITY DEFINER function pins its search_path, temporary tables last.
+4. A SECURITY DEFINER function pins its search_path, temporary tables last; or, where that costs too much, it is in
+   PL/pgSQL and qualifies every name: of functions, operators and types.
 5. Every relation is named with its schema: what a search_path says must never matter.
 """
 
@@ -28,6 +29,7 @@ _TRANSITION = re.compile(r"\bTABLE AS (\w+)")
 # What the service fills in before it sends a statement stands in {braces}.
 _FILLED_IN = re.compile(r"\{\w+\}")
 _PARAMETER = re.compile(r"\$\d")
+_DECLARED = re.compile(r"(?:^|;)(?:\s|--.*\n)*\w+\s+([\w.]+)")
 _STATEMENT, _EXPRESSION = 0, 2  # how PL/pgSQL parses a part; beyond these are the kinds of assignment
 
 
@@ -53,6 +55,37 @@ class _Names(Visitor):
 
     def visit_CommonTableExpr(self, _: Any, node: Any) -> None:  # noqa: N802
         self.local.add(node.ctename)
+
+
+class _Unqualified(Visitor):
+    """Names whose meaning a search_path decides, in the order of their appearance."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def visit_FuncCall(self, _: Any, node: Any) -> None:  # noqa: N802
+        self._look(node.funcname)
+
+    def visit_A_Expr(self, _: Any, node: Any) -> None:  # noqa: N802
+        self._look(
+            node.name
+        )  # that of IN, NULLIF, BETWEEN, IS DISTINCT FROM … too, which cannot be qualified
+
+    def visit_TypeName(self, _: Any, node: Any) -> None:  # noqa: N802
+        self._look(node.names)  # bigint and the like are words of the grammar, and come with pg_catalog
+
+    def visit_CaseExpr(self, _: Any, node: Any) -> None:  # noqa: N802
+        if node.arg is not None:
+            self.names.append("CASE … WHEN")
+
+    def visit_SelectStmt(self, _: Any, node: Any) -> None:  # noqa: N802
+        if node.fromClause or node.groupClause or node.sortClause or node.distinctClause:
+            self.names.append("FROM, GROUP BY, ORDER BY or DISTINCT")
+
+    def _look(self, name: Any) -> None:
+        if len(name) == 1:
+            self.names.append(name[0].sval)
 
 
 def main(root: Path) -> int:
@@ -104,20 +137,42 @@ def _check_statement(raw: Any, source: str) -> Iterator[str]:
     if isinstance(statement, ast.TransactionStmt):
         yield "begins or ends a transaction"
     if isinstance(statement, ast.CreateFunctionStmt):
-        yield from _check_security(statement)
+        yield from _check_security(statement, source)
     if isinstance(statement, ast.CreateFunctionStmt | ast.DoStmt):
         language, body = _language(statement)
         yield from _check_plpgsql(source) if language == "plpgsql" else _check_sql_body(body)
     yield from _bare_names(raw)
 
 
-def _check_security(function: Any) -> Iterator[str]:
+def _check_security(function: Any, source: str) -> Iterator[str]:
     options: list[tuple[str, Any]] = [(option.defname, option.arg) for option in function.options or ()]
     path = next((arg for name, arg in options if name == "set" and arg.name == "search_path"), None)
     definer = any(name == "security" and arg.boolval for name, arg in options)
     last = path.args[-1].val.sval if path is not None and path.args else None
-    if definer and last != "pg_temp":
-        yield "is SECURITY DEFINER without SET search_path = …, pg_temp"
+    if not definer or last == "pg_temp":
+        return
+    names = ["its body"] if path is not None or _language(function)[0] != "plpgsql" else _unqualified(source)
+    if names:
+        yield f"is SECURITY DEFINER without SET search_path = …, pg_temp, and does not qualify {names[0]}"
+
+
+def _unqualified(source: str) -> list[str]:
+    """Names in a PL/pgSQL function that a search_path gives their meaning."""
+    try:
+        texts = [_types(source)] + [_as_statement(*part) for part in _embedded(parse_plpgsql(source))]
+        parts = [parse_sql(text) for text in texts]
+    except ParseError:
+        return []  # which is a finding of its own
+    found = _Unqualified()
+    for part in parts:
+        found(part)
+    return found.names
+
+
+def _types(source: str) -> str:
+    """A statement with the types of a PL/pgSQL function's variables: it is parsed without what their schemas are."""
+    declared = source.partition("$$")[2].partition("BEGIN")[0].partition("DECLARE")[2]
+    return f"SELECT {', '.join(f'NULL::{name}' for name in _DECLARED.findall(declared))}"
 
 
 def _language(statement: Any) -> tuple[str, str]:

@@ -1,6 +1,6 @@
 """One invocation's database transaction, as its caller, from the first query to commit or rollback.
 
-Two messages for an invocation with one query: BEGIN with the signed claims and the statement in the role's sealed
+Two messages for an invocation with one query: BEGIN with the caller and the statement in the role's sealed
 executor · the deferred constraints, the event's completion, COMMIT and the reset. Where nothing was written, the second
 goes out with the first of the connection's next invocation, or by itself soon. A connection on which anything went
 wrong beyond a guest's SQL error is closed, not given back.
@@ -27,7 +27,7 @@ from aerofn.db.pool import BROKEN, unavailable
 from aerofn.db.results import Kept
 from aerofn.db.role_pool import Connection
 from aerofn.errors import AeroFnError, DatabaseUnavailable, HostError, LeaseLost, QueryError
-from aerofn.model import Caller
+from aerofn.model import Caller, random_id
 
 _Q = sql.queries("session")
 _LEASE_LOST = "AF001"
@@ -40,7 +40,7 @@ _json = msgspec.json.Encoder()
 _BEGIN_TRIES = 12  # more than the connections that lie idle by default
 # A statement that was fine may not be so any more: its tables were changed.
 _STALE = ("22", "42")
-# Not signed, or a function of AeroFn's own that its login may not call or that is not there.
+# No caller, or a function of AeroFn's own that its login may not call or that is not there.
 _OURS = ("28", "42", "3F")
 _ENDED = {"code": "25000", "message": "this invocation's transaction has ended"}
 Reply = tuple[bool, bytes]
@@ -343,8 +343,9 @@ class Session:
 
 
 def document(caller: Caller, depth: int) -> str:
-    """What is signed inside PostgreSQL when an invocation begins."""
-    return _json.encode({"role": caller.role, "claims": caller.claims, "depth": depth}).decode()
+    """What PostgreSQL is told of the caller when an invocation begins, and no guest can have foreseen."""
+    said = {"role": caller.role, "claims": caller.claims, "depth": depth, "nonce": random_id()}
+    return _json.encode(said).decode()
 
 
 def _broke(error: Exception) -> bool:

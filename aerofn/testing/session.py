@@ -36,7 +36,7 @@ class TrialSession(Session):
     """Ends with its effects in place when the function succeeded, and undone when it failed."""
 
     def _beginning(self) -> str:
-        return _Q.begin.format(doc=literal(document(self._caller, 0)), depth=0)
+        return _Q.begin.format(doc=literal(document(self._caller, 0)))
 
     async def commit(
         self, leases: Sequence[Lease] = (), kept: Kept | None = None, deferred: Deferred | None = None

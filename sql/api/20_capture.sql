@@ -11,7 +11,7 @@ DECLARE
 BEGIN
   SELECT l.role INTO role FROM aerofn_internal.logins l WHERE l.login = session_user;
   IF FOUND THEN
-    claims := aerofn_auth.signed() -> 'claims';
+    claims := aerofn_auth.caller() -> 'claims';
     RETURN;
   END IF;
   SELECT coalesce((SELECT l.role FROM aerofn_internal.logins l WHERE l.role = plain), s.anon_role)
@@ -19,13 +19,13 @@ BEGIN
 END $$;
 REVOKE ALL ON FUNCTION aerofn_internal.causer() FROM PUBLIC;
 
--- How many functions stand behind this transaction: 0 for an ordinary writer. From the signed document; a function
+-- How many functions stand behind this transaction: 0 for an ordinary writer. From the verified document; a function
 -- that took it away counts as past every limit, so that no loop can hide.
 CREATE OR REPLACE FUNCTION aerofn_internal.next_depth() RETURNS smallint
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   IF EXISTS (SELECT FROM aerofn_internal.logins l WHERE l.login = session_user AND l.role <> 'aerofn_service') THEN
-    RETURN coalesce((aerofn_auth.signed() ->> 'depth')::int + 1, 32767);
+    RETURN coalesce((aerofn_auth.caller() ->> 'depth')::int + 1, 32767);
   END IF;
   RETURN 0;
 END $$;

@@ -1,10 +1,8 @@
-"""What one session does to its connection is gone for the next, and what it says of itself is signed."""
+"""What one session does to its connection is gone for the next, and what it says of its caller stays."""
 
-import asyncpg
 import pytest
 
 from aerofn.bridge.session import Session
-from aerofn.db import logins
 
 from .session_kit import ask, committed, error, rows, session
 
@@ -80,19 +78,6 @@ async def test_a_statement_whose_types_changed_is_learnt_again(door, database):
         assert await rows(opened, text, "1") == [[True]]
 
 
-async def test_signing_is_for_the_first_message_only_and_there_for_none_that_stands_behind_another(database):
-    found = await logins.read(await database.connect())
-    user, password = found["authenticated"]
-    login = await database.connect(user=user, password=password)
-    sign = "aerofn_auth.begin_invocation('{}', 0)"
-    await login.execute(f"BEGIN; SELECT {sign}")
-    with pytest.raises(asyncpg.InvalidAuthorizationSpecificationError):
-        await login.execute(f"SELECT {sign}")
-    await login.execute("ROLLBACK")
-    with pytest.raises(asyncpg.InvalidAuthorizationSpecificationError):
-        await login.execute(f"BEGIN; SELECT {sign}; DO $$ BEGIN PERFORM {sign}; END $$")
-
-
 async def test_no_function_hides_how_many_stand_behind_it(door_of, database):
     admin = await database.connect()
     await admin.execute(
@@ -100,7 +85,7 @@ async def test_no_function_hides_how_many_stand_behind_it(door_of, database):
         "SELECT aerofn_internal.compiled(id, NULL) FROM aerofn_internal.versions"
     )
     door = await door_of()
-    for before in ("SELECT 1", "SELECT exec_sql($q$SET LOCAL aerofn.signed = ''$q$)"):
+    for before in ("SELECT 1", "SELECT exec_sql($q$SET LOCAL aerofn.caller = ''$q$)"):
         async with committed(door) as opened:
             await rows(opened, before)
             await rows(opened, "SELECT aerofn.invoke('f')")

@@ -27,7 +27,7 @@ async def fought(arena: Arena, role: str, chosen: list[Attack]) -> list[str]:
     facts = {
         "background": background,
         "SEED": str([(await arena.admin.fetchval("SELECT random()"),)]),
-        "STOLEN": (await arena.served(role, VICTIM, [("SELECT current_setting('aerofn.signed')", [])])).rows[
+        "STOLEN": (await arena.served(role, VICTIM, [("SELECT current_setting('aerofn.caller')", [])])).rows[
             3:-4
         ],
     }

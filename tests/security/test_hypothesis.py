@@ -10,8 +10,8 @@ from .arena import MALLORY
 TABLES = st.sampled_from(["todos", "notes", "accounts", "logs", "pg_settings", "aerofn.events", "auth.uid()"])
 # No session_user: it may be read, and here the login's name is to mean that a statement ran as the login.
 ATOMS = st.sampled_from(["*", "1", "NULL", "owner", "title", "body", "'victim'", "current_user", "auth.uid()", "$1",
-    "count(*)", "current_setting('aerofn.signed')", "('x'::text).ts_stat", "(SELECT 1)", "pg_backend_pid()",
-    "random()", "aerofn_auth.signed()", "exec_sql('RESET ROLE')", "exec_sql($q$SET LOCAL aerofn.signed=''$q$)",
+    "count(*)", "current_setting('aerofn.caller')", "('x'::text).ts_stat", "(SELECT 1)", "pg_backend_pid()",
+    "random()", "aerofn_auth.caller()", "exec_sql('RESET ROLE')", "exec_sql($q$SET LOCAL aerofn.caller=''$q$)",
     "run_sql('SELECT current_user')", "exec_sql('DEALLOCATE ALL')", "exec_sql('SET search_path=pg_temp')",
     "set_config('role','none',true)", "exec_sql('SET client_encoding=SJIS')"])  # fmt: skip
 WORDS = st.sampled_from(["SELECT", "FROM", "WHERE", "UNION ALL", "(", ")", ",", ";", "--", "/*", "*/", "AS x",

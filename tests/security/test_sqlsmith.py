@@ -25,7 +25,6 @@ UNION ALL SELECT 'function', f.oid || f.proname || coalesce(f.proacl::text, '') 
 UNION ALL SELECT 'relation', c.oid || c.relname || coalesce(c.relacl::text, '') FROM pg_class c
 UNION ALL SELECT 'role', r::text FROM pg_roles r
 UNION ALL SELECT 'login', l::text FROM aerofn_internal.logins l
-UNION ALL SELECT 'key', k::text FROM aerofn_auth.claim_keys k
 UNION ALL SELECT 'version', v.id || v.status::text FROM aerofn_internal.versions v
 """
 pytestmark = [

@@ -66,7 +66,7 @@ async def test_an_event_that_loses_its_node_every_time_is_dead_with_every_attemp
 
 
 async def test_a_function_cannot_make_itself_the_first_of_its_chain(database):
-    """The depth that stops loops is what was signed when the invocation began, whatever settings say."""
+    """The depth that stops loops is what was said when the invocation began, whatever settings say."""
     conn = await database.connect()
     await conn.execute("SELECT aerofn.register_function('f', $1)", COMPONENT)
     login = await conn.fetchval("SELECT quote_ident(login) FROM aerofn_internal.logins WHERE role = 'anon'")
@@ -77,7 +77,7 @@ async def test_a_function_cannot_make_itself_the_first_of_its_chain(database):
     )
     await guest.execute("SET ROLE anon; SET aerofn.depth = 0; SELECT aerofn.invoke('f'); COMMIT")
     assert await conn.fetchval("SELECT depth FROM aerofn.events") == 6
-    await guest.execute("BEGIN; SET aerofn.signed = 'forged'")
+    await guest.execute("BEGIN; SET aerofn.caller = 'forged'")
     with pytest.raises(asyncpg.PostgresError) as caught:
         await guest.execute("SELECT aerofn.invoke('f')")
     assert caught.value.sqlstate == "28000"

@@ -23,8 +23,27 @@ def function(body: str, options: str = "", header: str = "aerofn.f() RETURNS voi
         (function("BEGIN IF EXISTS (SELECT FROM loose) THEN RETURN; END IF; END"), "names 'loose'"),
         ("DO $$ BEGIN PERFORM 1 FROM loose; END $$", "names 'loose'"),
         ("CREATE FUNCTION aerofn.f() RETURNS int LANGUAGE sql AS 'SELECT a FROM loose'", "names 'loose'"),
-        (function("BEGIN END", "SECURITY DEFINER"), "SECURITY DEFINER without SET search_path"),
         (function("BEGIN END", "SECURITY DEFINER SET search_path = pg_temp, pg_catalog"), "SECURITY DEFINER"),
+        (
+            "CREATE FUNCTION aerofn.f() RETURNS int SECURITY DEFINER LANGUAGE sql AS 'SELECT 1'",
+            "SECURITY DEFINER",
+        ),
+        *(
+            (
+                function(body, "SECURITY DEFINER"),
+                f"SECURITY DEFINER without SET search_path = …, pg_temp, and {what}",
+            )
+            for body, what in {
+                "BEGIN PERFORM now(); END": "does not qualify now",
+                "BEGIN IF 1 OPERATOR(pg_catalog.=) 1 AND 1 < 2 THEN RETURN; END IF; END": "does not qualify <",
+                "BEGIN PERFORM pg_catalog.abs('1'::jsonb); END": "does not qualify jsonb",
+                "BEGIN PERFORM nullif(1, 2); END": "does not qualify =",
+                "BEGIN PERFORM 1 IN (1, 2); END": "does not qualify =",
+                "BEGIN PERFORM CASE 1 WHEN 1 THEN 2 END; END": "does not qualify CASE",
+                "BEGIN PERFORM 1 ORDER BY 1; END": "does not qualify FROM",
+                "DECLARE t text; BEGIN RETURN; END": "does not qualify text",
+            }.items()
+        ),
     ],
 )
 def test_what_is_wrong_in_a_script_is_found(text, finding):
@@ -37,6 +56,12 @@ def test_what_is_wrong_in_a_script_is_found(text, finding):
     "text",
     [
         function("BEGIN END", "SECURITY DEFINER SET search_path = pg_catalog, pg_temp"),
+        function(
+            "DECLARE t pg_catalog.text := pg_catalog.now()::pg_catalog.text; n bigint;"
+            "BEGIN IF t OPERATOR(pg_catalog.<>) '' AND coalesce(f.a, 1::bit(64)) IS NOT NULL THEN RETURN; END IF; END",
+            "SECURITY DEFINER",
+            header="aerofn.f(a text) RETURNS void",
+        ),
         function("DECLARE n int; r record; BEGIN n = 1; r.a := n; PERFORM 1 FROM aerofn.t, pg_class; END"),
         function(
             "DECLARE t aerofn.triggers; BEGIN t := NULL; END", header="aerofn.f(o aerofn.t) RETURNS int"
