@@ -167,6 +167,29 @@ async def test_what_is_undone_to_a_savepoint_does_not_bring_another_caller(new_l
     await refused(login, WHO, "28000")
 
 
+SHADOWS = """
+CREATE SCHEMA evil;
+CREATE FUNCTION evil.never(bytea, bytea) RETURNS boolean LANGUAGE sql AS 'SELECT false';
+CREATE OPERATOR evil.<> (leftarg = bytea, rightarg = bytea, function = evil.never);
+CREATE FUNCTION evil.of_bob(jsonb, text) RETURNS text LANGUAGE sql AS $$ SELECT 'bob' $$;
+CREATE OPERATOR evil.->> (leftarg = jsonb, rightarg = text, function = evil.of_bob);
+CREATE FUNCTION evil.substr(bytea, int, int) RETURNS bytea LANGUAGE sql AS 'SELECT NULL::bytea';
+CREATE FUNCTION evil.sha256(bytea) RETURNS bytea LANGUAGE sql AS 'SELECT NULL::bytea';
+CREATE DOMAIN evil.jsonb AS text;
+GRANT USAGE ON SCHEMA evil TO PUBLIC
+"""
+
+
+async def test_no_search_path_changes_what_is_compared(database, new_login):
+    """Whoever may create in some schema could shadow what the functions use, if they did not name it in full."""
+    admin, login = await database.connect(), await new_login()
+    await admin.execute(SHADOWS)
+    await login.execute(f"{begin_as_guest('ann')}; SET LOCAL search_path = evil, pg_catalog")
+    assert await login.fetchval(WHO) == "ann"
+    await login.execute(FORGE)
+    await refused(login, WHO, "28000")
+
+
 async def test_a_parallel_worker_that_was_led_there_knows_no_caller(database, new_login):
     """A wrapper that is wrongly declared PARALLEL SAFE runs in workers, which have the setting but no currval()."""
     admin, login = await database.connect(), await new_login()
