@@ -64,7 +64,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     harden: bool = True
     """At migrate as superuser, take the rights from PUBLIC that row-level security does not survive."""
     set_request_jwt_claims: bool = False
-    """Also set `request.jwt.claims`, for policies written for PostgREST; nothing signs it: prefer `auth.jwt()`."""
+    """Also set `request.jwt.claims`, for policies written for PostgREST; nothing checks it: prefer `auth.jwt()`."""
     dashboard: bool = True
     """Serve the dashboard at `/`, for tokens of `admin_role`."""
     cache_dir: Path = Path("~/.cache/aerofn")
