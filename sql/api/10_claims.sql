@@ -3,7 +3,7 @@
 -- made their currval(): a value of the session alone, which nobody else sees or changes. PostgreSQL lets only holders of
 -- UPDATE call setval(), and that is the owner of the sequences, aerofn_auth, as whom begin_invocation() runs. So there is
 -- no key. currval() knows no transactions: a rollback to a savepoint does not change it.
--- Names and operators are qualified, those of types too, instead of a search_path that would be pinned: that costs 3 µs
+-- Names and operators are qualified, those of types too, instead of a search_path that would be pinned: that costs 2 to 3 µs
 -- for each function. No expression more than needed: PL/pgSQL makes each ready anew in every transaction, for 2 µs.
 SET LOCAL ROLE aerofn_auth;
 
@@ -37,8 +37,6 @@ BEGIN
     PERFORM pg_catalog.set_config('request.jwt.claims', postgrest_claims, true);
   END IF;
 END $$;
--- As it was installed before, it had one.
-ALTER FUNCTION aerofn_auth.begin_invocation(text, int, text) RESET ALL;
 REVOKE ALL ON FUNCTION aerofn_auth.begin_invocation(text, int, text) FROM PUBLIC;
 
 -- The document of this invocation; null outside one. Raises 28000 when it was tampered with. Where the session has no
