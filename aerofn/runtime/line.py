@@ -1,4 +1,4 @@
-"""Who waits for a thread: owners in turn, so that one owner's thousand pieces do not stand before another's first."""
+"""Who waits for a thread, or for the loop: owners in turn, so that one's thousand do not stand before another's first."""
 
 from collections import deque
 from collections.abc import Hashable
@@ -12,6 +12,9 @@ class Line(Generic[Piece]):
 
     def __init__(self) -> None:
         self._queues: dict[Hashable, deque[Piece]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._queues)
 
     def put(self, owner: Hashable, piece: Piece) -> None:
         """Line up behind what `owner` has waiting, and behind one piece of each other owner at the most."""

@@ -118,17 +118,23 @@ class Runtime:
         """
         if self._state is not State.RUNNING:
             self._start()
-        number = self.starts.take() or await self.starts.wait(owner or component.digest)
+        owner = owner or component.digest
+        if not self.turns.free():
+            await self.turns.wait(owner)  # before it has a number, which others could have meanwhile
+        number = self.starts.take()
+        called = number is None
+        if number is None:
+            number = await self.starts.wait(owner)
         try:
-            return await self._run(component, event, host, limits, owner or component.digest)
+            if called and not self.turns.free():
+                await self.turns.wait(owner)
+            return await self._run(component, event, host, limits, owner)
         finally:
             self.starts.leave(number)
 
     async def _run(
         self, component: Component, event: bytes, host: Host, limits: Limits, owner: Hashable
     ) -> Run:
-        if not self.turns.free():
-            await self.turns.wait()  # making a store takes a while too
         try:
             fiber = self.spares.take(component, limits) or self._fresh(component, limits)
             while fiber is None and await self.workers.freed():

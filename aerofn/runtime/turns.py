@@ -3,12 +3,15 @@
 import asyncio
 import time
 from collections import deque
+from collections.abc import Hashable
+
+from aerofn.runtime.line import Line
 
 CALLED = 32  # of those who wait, in one pass; who comes too late in it is among the first of the next
 
 
 class Turns:
-    """A budget of time for each pass of the loop: beyond it, guests wait for the next pass, in order.
+    """A budget of time for each pass of the loop: beyond it, guests wait for the next pass, in turns of their owners.
 
     Whoever comes while somebody waits, or was called and has not run yet, waits too: else those who come would take
     the pass before those who were called run, and a few would wait for seconds.
@@ -20,27 +23,27 @@ class Turns:
         self._until = 0
         self._open = False
         self._inside = 0
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting: Line[asyncio.Future[None]] = Line()
         self._late: deque[asyncio.Future[None]] = deque()
 
     def free(self) -> bool:
         """Whether a guest may run on the loop now; who may not calls `wait`."""
         return not self._inside and self._has_time()
 
-    async def wait(self) -> None:
-        """Return when a guest may run on the loop."""
-        queue = self._waiting
+    async def wait(self, owner: Hashable = None) -> None:
+        """Return when a guest of `owner` may run on the loop."""
+        turn = self._loop.create_future()
+        self._waiting.put(owner, turn)
         self._inside += 1
         try:
             while True:
-                turn = self._loop.create_future()
-                queue.append(turn)
                 if not self._open:  # those who were called may all have given up: nobody else would call
                     self._begin_pass()
                 await turn
                 if self._has_time():
                     return
-                queue = self._late
+                turn = self._loop.create_future()
+                self._late.append(turn)
         finally:
             self._inside -= 1
 
@@ -56,13 +59,11 @@ class Turns:
 
     def _next_pass(self) -> None:
         self._open = False
-        if not (self._late or self._waiting):
-            return
-        self._waiting.extendleft(reversed(self._late))
-        self._late.clear()
-        for _ in range(min(CALLED, len(self._waiting))):
-            turn = self._waiting.popleft()
+        for _ in range(CALLED):
+            turn = self._late.popleft() if self._late else self._waiting.take()
+            if turn is None:
+                return
             if not turn.done():
                 turn.set_result(None)
-        if self._waiting:  # also when nobody who was called is still there
+        if self._late or self._waiting:  # also when nobody who was called is still there
             self._begin_pass()

@@ -60,3 +60,17 @@ async def test_who_gives_up_leaves_the_turn_to_others() -> None:
         task.cancel()
     await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 60)
     assert order == [0, *range(3 * CALLED, 4 * CALLED)]
+
+
+async def test_a_crowd_of_one_owner_does_not_stand_before_anothers_first() -> None:
+    turns, order = Turns(asyncio.get_running_loop(), 1), []
+
+    async def run(owner: str) -> None:
+        if not turns.free():
+            await turns.wait(owner)
+        order.append(owner)
+        time.sleep(0.002)
+
+    tasks = [asyncio.create_task(run(owner)) for owner in ["crowd"] * 3 * CALLED + ["other"]]
+    await asyncio.gather(*tasks)
+    assert order.index("other") <= 2  # behind the first, which did not have to wait, and one of those that did
