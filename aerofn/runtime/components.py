@@ -93,7 +93,9 @@ class Files:
 class Component:
     """A compiled component, ready to run. Freed when the last run that holds it is over."""
 
-    __slots__ = ("_codes", "_files", "_links", "anatomy", "digest", "ended", "heat", "idled", "tier")
+    __slots__ = (
+        "_codes", "_files", "_links", "anatomy", "digest", "ended", "heat", "idled", "tier", "waits",
+    )  # fmt: skip
 
     def __init__(self, tiers: Tiers, links: Links, digest: bytes, files: Files, anatomy: Anatomy) -> None:
         self.digest = digest
@@ -101,6 +103,7 @@ class Component:
         # perf_counter: when its last run ended, when the loop last had time to make a sandbox for the next
         self.ended, self.idled = 0.0, -math.inf
         self.heat = 0  # how often its runs outlasted their first slice lately
+        self.waits = False  # its last run had to wait for its host
         self._links = links
         self._files = files
         self.tier = tiers.first(files.size)  # where its runs live if there is room

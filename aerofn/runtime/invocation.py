@@ -81,13 +81,14 @@ class Invocation:
             self._release()
 
     async def _drive(self) -> None:
-        fiber = self._fiber
-        first = True
+        fiber, component = self._fiber, self._component
+        first, waits = True, False
         while True:
-            away = self._hot or (first and self._better_away())
+            away = self._hot or (first and not component.waits and self._better_away())
             said = await (self._on_worker() if away else self._on_loop(first))
             first = False
             if said & OVER or self._expired:
+                component.waits = waits
                 return
             waited = False
             if said & ASKS:
@@ -96,15 +97,16 @@ class Invocation:
                 if fiber.fault_error is not None:
                     return
             if waited:
+                waits = True
                 self._hot, self._pauses, self._computed_ns = False, 0, 0
             else:
                 await self._after_slice(asked=bool(said & ASKS))
 
     def _better_away(self) -> bool:
-        """Whether a heavy guest's start and release, which take longest, are better a thread's.
+        """Whether a heavy guest's release, or all of a run in one go, is better a thread's.
 
-        Others under way would be held up; giving it to a thread and back takes the loop a fraction of that. What the
-        guest does with an answer takes less than the way there and back.
+        Others under way would be held up; giving it to a thread and back takes the loop a fraction of that. A guest
+        that waits goes on on the loop, and so begins there: its memory is in that processor's caches then.
         """
         runtime = self._runtime
         return self._heavy and runtime.running > 1 and not runtime.workers.full
@@ -112,7 +114,7 @@ class Invocation:
     async def _on_loop(self, first: bool) -> int:
         if not (first or self._runtime.turns.free()):  # it was made in a turn
             self._arm()
-            await self._runtime.turns.wait()
+            await self._runtime.turns.wait(self._owner)
         return self._fiber.advance()
 
     async def _on_worker(self) -> int:
