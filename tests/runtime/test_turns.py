@@ -73,4 +73,5 @@ async def test_a_crowd_of_one_owner_does_not_stand_before_anothers_first() -> No
 
     tasks = [asyncio.create_task(run(owner)) for owner in ["crowd"] * 3 * CALLED + ["other"]]
     await asyncio.gather(*tasks)
-    assert order.index("other") <= 2  # behind the first, which did not have to wait, and one of those that did
+    # behind the first, which did not have to wait, and one of those that did
+    assert order.index("other") <= 2
