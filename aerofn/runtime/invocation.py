@@ -97,7 +97,7 @@ class Invocation:
                 if fiber.fault_error is not None:
                     return
             if waited:
-                waits = True
+                waits = component.waits = True
                 self._hot, self._pauses, self._computed_ns = False, 0, 0
             else:
                 await self._after_slice(asked=bool(said & ASKS))

@@ -30,6 +30,12 @@ class Line(Generic[Piece]):
             return piece
         return None
 
+    def prepend(self, others: "Line[Piece]") -> None:
+        """Take over what `others` has, in front of what the same owners have here."""
+        for owner, queue in others._queues.items():
+            self._queues.setdefault(owner, deque()).extendleft(reversed(queue))
+        others._queues.clear()
+
     def remove(self, owner: Hashable, piece: Piece) -> None:
         """Take a piece out of turn."""
         queue = self._queues[owner]

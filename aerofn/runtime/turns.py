@@ -2,12 +2,11 @@
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Hashable
 
 from aerofn.runtime.line import Line
 
-CALLED = 32  # of those who wait, in one pass; who comes too late in it is among the first of the next
+CALLED = 32  # of those who wait, in one pass; who comes too late in it is the first of its owner in the next
 
 
 class Turns:
@@ -24,7 +23,7 @@ class Turns:
         self._open = False
         self._inside = 0
         self._waiting: Line[asyncio.Future[None]] = Line()
-        self._late: deque[asyncio.Future[None]] = deque()
+        self._late: Line[asyncio.Future[None]] = Line()
 
     def free(self) -> bool:
         """Whether a guest may run on the loop now; who may not calls `wait`."""
@@ -43,7 +42,7 @@ class Turns:
                 if self._has_time():
                     return
                 turn = self._loop.create_future()
-                self._late.append(turn)
+                self._late.put(owner, turn)
         finally:
             self._inside -= 1
 
@@ -59,11 +58,11 @@ class Turns:
 
     def _next_pass(self) -> None:
         self._open = False
-        for _ in range(CALLED):
-            turn = self._late.popleft() if self._late else self._waiting.take()
-            if turn is None:
-                return
-            if not turn.done():
+        self._waiting.prepend(self._late)
+        called = 0
+        while called < CALLED and (turn := self._waiting.take()) is not None:
+            if not turn.done():  # else its run was cancelled
                 turn.set_result(None)
-        if self._late or self._waiting:  # also when nobody who was called is still there
+                called += 1
+        if self._waiting:  # also when nobody who was called is still there
             self._begin_pass()

@@ -63,15 +63,36 @@ async def test_who_gives_up_leaves_the_turn_to_others() -> None:
 
 
 async def test_a_crowd_of_one_owner_does_not_stand_before_anothers_first() -> None:
-    turns, order = Turns(asyncio.get_running_loop(), 1), []
+    """Nor do those of the crowd who were called and came too late."""
+    turns, order = Turns(asyncio.get_running_loop(), 5), []
 
     async def run(owner: str) -> None:
         if not turns.free():
             await turns.wait(owner)
         order.append(owner)
-        time.sleep(0.002)
+        time.sleep(0.004)
 
-    tasks = [asyncio.create_task(run(owner)) for owner in ["crowd"] * 3 * CALLED + ["other"]]
-    await asyncio.gather(*tasks)
-    # behind the first, which did not have to wait, and one of those that did
-    assert order.index("other") <= 2
+    crowd = [asyncio.create_task(run("crowd")) for _ in range(3 * CALLED)]
+    while len(order) < 5:
+        await asyncio.sleep(0)
+    before = len(order)
+    other = asyncio.create_task(run("other"))
+    await asyncio.gather(other, *crowd)
+    # behind two passes, of two or three runs each, and not behind the 32 that were called before it came
+    assert order.index("other") - before <= 8
+
+
+async def test_a_crowd_that_gave_up_takes_no_passes() -> None:
+    turns, order, passes = Turns(asyncio.get_running_loop(), 1), [], 0
+    first = asyncio.create_task(take(turns, order, 0, 0.002))
+    crowd = [asyncio.create_task(take(turns, order, number, 0)) for number in range(1, 10 * CALLED)]
+    last = asyncio.create_task(take(turns, order, -1, 0))
+    await first
+    for task in crowd:
+        task.cancel()
+    while not last.done():
+        passes += 1
+        await asyncio.sleep(0)
+    await asyncio.wait(crowd)
+    assert order == [0, -1]
+    assert passes <= 5

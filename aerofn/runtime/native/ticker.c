@@ -120,6 +120,7 @@ bool aerofn_ticker_add(struct ticker *ticker, void *engine)
 /* Start its thread; false if the system gives none: it may be tried again. */
 bool aerofn_ticker_start(struct ticker *ticker)
 {
+    atomic_store(&ticker->closing, false);
     return start_thread(&ticker->thread, keep_ticking, ticker);
 }
 
