@@ -20,6 +20,11 @@ from aerofn.sql import Migration
 
 log = structlog.get_logger(__name__)
 
+_LOCKED = (
+    "something uses AeroFn's tables, a dump (pg_dump) or a long transaction: run migrate again when it is over; "
+    "nothing was changed"
+)
+
 
 class Report(NamedTuple):
     """What a run did. `newer` is why it did nothing: the database was set up by a newer AeroFn.
@@ -169,10 +174,11 @@ def _explained(file: str, text: str, error: asyncpg.PostgresError) -> MigrationE
     if position := fields.get("position"):
         where += f", line {text.count(chr(10), 0, int(position)) + 1}"
     more = [part for part in (fields.get("detail"), fields.get("context")) if part]
+    hint = _LOCKED if isinstance(error, asyncpg.LockNotAvailableError) else fields.get("hint")
     return MigrationError(
         f"{file}: {fields.get('message')}",
         detail="; ".join([where, *more]),
-        hint=fields.get("hint") or "nothing was changed: the whole run is one transaction",
+        hint=hint or "nothing was changed: the whole run is one transaction",
     )
 
 

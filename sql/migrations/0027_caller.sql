@@ -2,8 +2,11 @@
 SET LOCAL ROLE aerofn_auth;
 
 -- First, since it waits for the invocations under way, and lets none begin before all this is committed: what they have
--- signed would not be believed any more. One that was about to begin fails.
+-- signed would not be believed any more. One that was about to begin fails. A dump holds the table for hours, and what
+-- wants to begin would wait behind this: so this waits for ten seconds only, and then nothing of it has happened.
+SET LOCAL lock_timeout = '10s';
 DROP TABLE aerofn_auth.claim_keys;
+SET LOCAL lock_timeout = 0;
 DROP FUNCTION aerofn_auth.pad(bytea, int);
 DROP FUNCTION IF EXISTS aerofn_auth.mac(text), aerofn_auth.signed();
 

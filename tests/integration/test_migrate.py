@@ -11,7 +11,8 @@ from aerofn.db.migrate import dry_run, migrate
 from aerofn.errors import MigrationError
 from aerofn.sql import Migration
 
-BOOTSTRAP = sql.migrations()[0]
+SHIPPED = sql.migrations()
+BOOTSTRAP = SHIPPED[0]
 
 
 def migration(version: int, name: str, text: str) -> Migration:
@@ -199,3 +200,21 @@ async def test_the_files_of_this_aerofn_install_and_install_again(empty_database
     report = await migrate(conn, empty_database.settings())
     assert report.applied == [f"{m.version:04}_{m.name}" for m in sql.migrations()]
     assert await migrate(conn, empty_database.settings()) == ([], False, False, 0, None)
+
+
+async def test_while_a_dump_holds_the_keys_it_gives_up_and_can_be_run_again(empty_database, files):
+    *before, caller = SHIPPED[: [m.name for m in SHIPPED].index("caller") + 1]
+    impatient = caller.text.replace("'10s'", "'50ms'")
+    assert impatient != caller.text
+    files.migrations = before
+    conn, dump = await empty_database.connect(), await empty_database.connect()
+    await migrate(conn, empty_database.settings())
+    files.migrations = [*before, migration(caller.version, caller.name, impatient)]
+    async with dump.transaction():
+        await dump.execute("LOCK TABLE aerofn_auth.claim_keys IN ACCESS SHARE MODE")
+        with pytest.raises(MigrationError, match=r"0027_caller\.sql: .*lock timeout") as caught:
+            await migrate(conn, empty_database.settings())
+        assert "a dump (pg_dump) or a long transaction: run migrate again when it is over" in caught.value.hint
+        assert "55P03" in caught.value.detail
+        assert await dump.fetchval("SELECT count(*) FROM aerofn_auth.claim_keys") == 1  # nobody waits before it
+    assert (await migrate(conn, empty_database.settings())).applied == ["0027_caller"]
