@@ -4,7 +4,8 @@
 2. A named statement (sql/queries) with parameters is one statement, as PostgreSQL's protocol wants it.
 3. No migration or API file begins or ends a transaction: `migrate` does.
 4. A SECURITY DEFINER function pins its search_path, temporary tables last; or, where that costs too much, it is in
-   PL/pgSQL and qualifies every name: of functions, operators and types.
+   PL/pgSQL, written so that all of it can be looked at (between $$, no DECLARE within, no EXECUTE), and qualifies
+   every name: of functions, operators, types and collations. No function is made SECURITY DEFINER afterwards.
 5. Every relation is named with its schema: what a search_path says must never matter.
 """
 
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from pglast import ast, parse_plpgsql, parse_sql
-from pglast.parser import ParseError
+from pglast.parser import ParseError, Token, scan
 from pglast.visitors import Skip, Visitor
 
 from aerofn import sql
@@ -29,7 +30,8 @@ _TRANSITION = re.compile(r"\bTABLE AS (\w+)")
 # What the service fills in before it sends a statement stands in {braces}.
 _FILLED_IN = re.compile(r"\{\w+\}")
 _PARAMETER = re.compile(r"\$\d")
-_DECLARED = re.compile(r"(?:^|;)(?:\s|--.*\n)*\w+\s+([\w.]+)")
+_BODY = re.compile(r"(.*\bAS\s*)\$\$(.*)\$\$([^$]*)", re.DOTALL | re.IGNORECASE)
+_AFTER_TYPE = {"NOT", "COLON_EQUALS", "ASCII_61", "DEFAULT"}  # ASCII_61 is =
 _STATEMENT, _EXPRESSION = 0, 2  # how PL/pgSQL parses a part; beyond these are the kinds of assignment
 
 
@@ -71,6 +73,18 @@ class _Unqualified(Visitor):
         self._look(
             node.name
         )  # that of IN, NULLIF, BETWEEN, IS DISTINCT FROM … too, which cannot be qualified
+
+    def visit_SubLink(self, _: Any, node: Any) -> None:  # noqa: N802
+        if node.operName is not None:
+            self._look(node.operName)
+        elif node.testexpr is not None:
+            self.names.append("IN (SELECT …)")  # its = cannot be qualified
+
+    def visit_SortBy(self, _: Any, node: Any) -> None:  # noqa: N802
+        self._look(node.useOp or ())
+
+    def visit_CollateClause(self, _: Any, node: Any) -> None:  # noqa: N802
+        self._look(node.collname)
 
     def visit_TypeName(self, _: Any, node: Any) -> None:  # noqa: N802
         self._look(node.names)  # bigint and the like are words of the grammar, and come with pg_catalog
@@ -138,6 +152,8 @@ def _check_statement(raw: Any, source: str) -> Iterator[str]:
         yield "begins or ends a transaction"
     if isinstance(statement, ast.CreateFunctionStmt):
         yield from _check_security(statement, source)
+    if isinstance(statement, ast.AlterFunctionStmt) and _is_definer(statement.actions):
+        yield "makes a function SECURITY DEFINER where its body cannot be looked at: create it so"
     if isinstance(statement, ast.CreateFunctionStmt | ast.DoStmt):
         language, body = _language(statement)
         yield from _check_plpgsql(source) if language == "plpgsql" else _check_sql_body(body)
@@ -147,32 +163,57 @@ def _check_statement(raw: Any, source: str) -> Iterator[str]:
 def _check_security(function: Any, source: str) -> Iterator[str]:
     options: list[tuple[str, Any]] = [(option.defname, option.arg) for option in function.options or ()]
     path = next((arg for name, arg in options if name == "set" and arg.name == "search_path"), None)
-    definer = any(name == "security" and arg.boolval for name, arg in options)
     last = path.args[-1].val.sval if path is not None and path.args else None
-    if not definer or last == "pg_temp":
+    if not _is_definer(function.options) or last == "pg_temp":
         return
-    names = ["its body"] if path is not None or _language(function)[0] != "plpgsql" else _unqualified(source)
-    if names:
-        yield f"is SECURITY DEFINER without SET search_path = …, pg_temp, and does not qualify {names[0]}"
+    language, body = _language(function)
+    what = "does not qualify its body" if path is not None or language != "plpgsql" else _open(source, body)
+    if what:
+        yield f"is SECURITY DEFINER without SET search_path = …, pg_temp, and {what}"
 
 
-def _unqualified(source: str) -> list[str]:
-    """Names in a PL/pgSQL function that a search_path gives their meaning."""
+def _is_definer(options: Any) -> bool:
+    return any(option.defname == "security" and option.arg.boolval for option in options or ())
+
+
+def _open(source: str, body: str) -> str | None:
+    """What a search_path decides in a PL/pgSQL function, or what keeps us from seeing it."""
+    written = _BODY.fullmatch(source)
+    if written is None or written[2] != body or "$$" in written[1]:
+        return "is not written between $$"
     try:
-        texts = [_types(source)] + [_as_statement(*part) for part in _embedded(parse_plpgsql(source))]
+        embedded = list(_embedded(_parsed(source)))
+        tokens = [token for token in scan(body) if token.name not in ("SQL_COMMENT", "C_COMMENT")]
+        names = [token.name for token in tokens]
+        if "EXECUTE" in names:
+            return "has EXECUTE"
+        begin = names.index("BEGIN_P")
+        if "DECLARE" in names[begin:]:
+            return "has a DECLARE within"
+        texts = [_types(body, tokens[:begin]), *(_as_statement(*part) for part in embedded)]
         parts = [parse_sql(text) for text in texts]
-    except ParseError:
-        return []  # which is a finding of its own
+    except ParseError as error:
+        return f"has what cannot be looked at: {error}"
     found = _Unqualified()
     for part in parts:
         found(part)
-    return found.names
+    return f"does not qualify {found.names[0]}" if found.names else None
 
 
-def _types(source: str) -> str:
-    """A statement with the types of a PL/pgSQL function's variables: it is parsed without what their schemas are."""
-    declared = source.partition("$$")[2].partition("BEGIN")[0].partition("DECLARE")[2]
-    return f"SELECT {', '.join(f'NULL::{name}' for name in _DECLARED.findall(declared))}"
+def _types(body: str, section: list[Token]) -> str:
+    """A statement with the types of a function's variables: PL/pgSQL's parser does not tell their schemas."""
+    found: list[str] = []
+    names = [token.name for token in section]
+    declared = section[names.index("DECLARE") + 1 :] if "DECLARE" in names else []
+    while declared:
+        end = next((i for i, token in enumerate(declared) if token.name == "ASCII_59"), len(declared))
+        variable, declared = declared[1:end], declared[end + 1 :]  # without its name
+        if variable and body[variable[0].start : variable[0].end + 1].upper() == "CONSTANT":
+            variable = variable[1:]
+        end = next((i for i, token in enumerate(variable) if token.name in _AFTER_TYPE), len(variable))
+        if variable[:end]:
+            found.append(f"NULL::{body[variable[0].start : variable[end - 1].end + 1]}")
+    return f"SELECT {', '.join(found)}"
 
 
 def _language(statement: Any) -> tuple[str, str]:
@@ -191,12 +232,15 @@ def _check_sql_body(body: str) -> Iterator[str]:
         yield f"its body does not parse: {error}"
 
 
-def _check_plpgsql(source: str) -> Iterator[str]:
+def _parsed(source: str) -> Any:
     header, quote, body = source.partition("$$")
     declarations, begin, code = body.partition("BEGIN")
-    known = _TYPE.sub("text", header) + quote + _TYPE.sub("record", declarations) + begin + code
+    return parse_plpgsql(_TYPE.sub("text", header) + quote + _TYPE.sub("record", declarations) + begin + code)
+
+
+def _check_plpgsql(source: str) -> Iterator[str]:
     try:
-        tree = parse_plpgsql(known)
+        tree = _parsed(source)
     except ParseError as error:
         yield f"its body does not parse: {error}"
         return

@@ -28,6 +28,19 @@ def function(body: str, options: str = "", header: str = "aerofn.f() RETURNS voi
             "CREATE FUNCTION aerofn.f() RETURNS int SECURITY DEFINER LANGUAGE sql AS 'SELECT 1'",
             "SECURITY DEFINER",
         ),
+        ("ALTER FUNCTION aerofn.f() SECURITY DEFINER", "makes a function SECURITY DEFINER"),
+        *(
+            (
+                f"CREATE FUNCTION aerofn.f({header}) RETURNS void SECURITY DEFINER LANGUAGE plpgsql AS {body};",
+                "pg_temp, and is not written between $$",
+            )
+            for header, body in {
+                "": "'BEGIN PERFORM now(); END'",
+                "a int": "$f$BEGIN PERFORM now(); END$f$",
+                "b text DEFAULT $$ AS $$": "'BEGIN PERFORM now(); END'",
+                "c text DEFAULT $$c$$": "$$ BEGIN PERFORM pg_catalog.now(); END $$",
+            }.items()
+        ),
         *(
             (
                 function(body, "SECURITY DEFINER"),
@@ -42,6 +55,22 @@ def function(body: str, options: str = "", header: str = "aerofn.f() RETURNS voi
                 "BEGIN PERFORM CASE 1 WHEN 1 THEN 2 END; END": "does not qualify CASE",
                 "BEGIN PERFORM 1 ORDER BY 1; END": "does not qualify FROM",
                 "DECLARE t text; BEGIN RETURN; END": "does not qualify text",
+                "declare t text; begin return; end": "does not qualify text",
+                'DECLARE "T" text; BEGIN RETURN; END': "does not qualify text",
+                "DECLARE t /* ; */ CONSTANT text := ''; BEGIN RETURN; END": "does not qualify text",
+                "DECLARE n int; -- BEGIN\n t text; BEGIN RETURN; END": "does not qualify text",
+                "DECLARE t aerofn.triggers; BEGIN PERFORM now(); END": "does not qualify now",
+                'DECLARE t pg_catalog.text COLLATE "C"; BEGIN RETURN; END': "does not qualify C",
+                "BEGIN IF pg_catalog.now() IN (SELECT 1) THEN RETURN; END IF; END": "does not qualify IN (SELECT …)",
+                "BEGIN PERFORM 1 = ANY (SELECT 1); END": "does not qualify =",
+                "BEGIN PERFORM (1, 2) < (SELECT 1, 2); END": "does not qualify <",
+                "BEGIN PERFORM pg_catalog.array_agg(1 ORDER BY 1 USING <); END": "does not qualify <",
+                "BEGIN PERFORM pg_catalog.upper('i' COLLATE loose); END": "does not qualify loose",
+                "BEGIN <<x>> DECLARE t pg_catalog.text; BEGIN RETURN; END; END": "has a DECLARE within",
+                "DECLARE n int; BEGIN DECLARE t text; BEGIN RETURN; END; END": "has a DECLARE within",
+                "DECLARE n int; ": "has what cannot be looked at",
+                "BEGIN EXECUTE 'SELECT now()'; END": "has EXECUTE",
+                "DECLARE r record; BEGIN FOR r IN EXECUTE 'SELECT now()' LOOP END LOOP; END": "has EXECUTE",
             }.items()
         ),
     ],
@@ -58,7 +87,9 @@ def test_what_is_wrong_in_a_script_is_found(text, finding):
         function("BEGIN END", "SECURITY DEFINER SET search_path = pg_catalog, pg_temp"),
         function(
             "DECLARE t pg_catalog.text := pg_catalog.now()::pg_catalog.text; n bigint;"
-            "BEGIN IF t OPERATOR(pg_catalog.<>) '' AND coalesce(f.a, 1::bit(64)) IS NOT NULL THEN RETURN; END IF; END",
+            "c CONSTANT pg_catalog.text COLLATE pg_catalog.\"C\" NOT NULL := 'a; DECLARE b text';"
+            "BEGIN IF t OPERATOR(pg_catalog.<>) '' AND 1 OPERATOR(pg_catalog.=) ANY (SELECT 1) AND EXISTS (SELECT 1)"
+            " AND coalesce(f.a, 1::bit(64)) IS NOT NULL THEN RETURN; END IF; END",
             "SECURITY DEFINER",
             header="aerofn.f(a text) RETURNS void",
         ),
