@@ -119,9 +119,8 @@ class Arena:
     async def wins(self, attack: Attack, role: str, facts: dict[str, Any]) -> bool:
         """Attack as mallory; whether it was won."""
         params = [*attack.params, *[[]] * len(attack.sql)]
-        stolen = {f"@{a}_{b}": facts["STOLEN"] for a in ("PREV", "STOLEN") for b in ("DOC", "MAC")}
         statements = [
-            (text, [stolen.get(p, p) if isinstance(p, str) else p for p in given])
+            (text, [facts["STOLEN"] if p == "@STOLEN_DOC" else p for p in given])
             for text, given in zip(attack.sql, params, strict=False)
         ]
         told = await self.send(role, MALLORY, statements)
