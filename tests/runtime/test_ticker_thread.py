@@ -46,7 +46,11 @@ int main(void)
 {
     struct ticker *ticker = aerofn_ticker_new(1);
     volatile unsigned spins;
-    bool seen = aerofn_ticker_start(ticker);
+    if (!ticker || !aerofn_ticker_start(ticker)) {
+        puts("no thread");
+        return 1;
+    }
+    bool seen = true;
     for (unsigned i = 0; seen && i < ROUNDS; i++) {
         seen = advanced(ticker);
         for (spins = (unsigned)rand() % 4096; spins; spins--)
