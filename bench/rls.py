@@ -1,8 +1,8 @@
 """One query under row-level security: AeroFn's sealed session beside asyncpg written by hand, in the same run.
 
 `make bench-rls`. By hand: a pool, BEGIN, SET LOCAL ROLE, set_config, the query, COMMIT, rows to dictionaries to
-JSON (dates and numerics as strings). The same policy for both: AeroFn's reads the signed claims, the peer's
-`request.jwt.claims`. Ten connections each.
+JSON (dates and numerics as strings). The same policy for both: AeroFn's reads the claims that no guest can
+change, the peer's `request.jwt.claims`. Ten connections each.
 
 With 32 at a time, 22 wait for a connection. AeroFn's pool serves them in turn; asyncpg's lets whoever asks first after
 a release have it, before those who wait: most of its calls are short and a few are very long. So the peer is
