@@ -32,6 +32,11 @@ CHECKS = {
     "altered_executor": Check("error", "find out who changed it, then run `aerofn migrate` to make it anew"),
     "loose_login": Check("error", "take it back: a function login is a member of its role and nothing else"),
     "powerful_role": Check("error", "take it from the role, or expose another role with AEROFN_ROLES"),
+    "caller_in_reach": Check(
+        "error",
+        "whoever sets aerofn_auth's sequences says who the caller is: REVOKE it from the role and from PUBLIC; let the "
+        "function set a sequence named in it, or belong to a role without UPDATE on them, or REVOKE EXECUTE on it",
+    ),
     "kept_rights": Check(
         "error", "REVOKE it from the role: SQL in functions reaches past its statement with it"
     ),

@@ -55,9 +55,17 @@ BEGIN
               THEN pg_catalog.current_setting('aerofn.caller')::pg_catalog.jsonb END;
 END $$;
 
--- Everybody may ask who the caller is; the sequences stay out of reach.
+-- Everybody may ask who the caller is; the sequences stay out of reach, whatever was granted since. Not SELECT, which
+-- backups need: it tells what some session last set, and changes nothing.
 GRANT USAGE ON SCHEMA aerofn_auth TO PUBLIC;
 GRANT EXECUTE ON FUNCTION aerofn_auth.caller() TO PUBLIC;
+DO $$ DECLARE grantee text; BEGIN
+  FOR grantee IN SELECT DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END
+                 FROM pg_class s, aclexplode(s.relacl) a
+                 WHERE s.oid IN ('aerofn_auth.caller_high'::regclass, 'aerofn_auth.caller_low'::regclass) AND a.grantee <> s.relowner LOOP
+    EXECUTE format('REVOKE UPDATE, USAGE ON SEQUENCE aerofn_auth.caller_high, aerofn_auth.caller_low FROM %s CASCADE', grantee);
+  END LOOP;
+END $$;
 
 RESET ROLE;
 SET LOCAL ROLE aerofn_owner;

@@ -140,3 +140,35 @@ WHERE l.role = ANY ($1::text[]) AND (
   r.rolsuper OR r.rolbypassrls OR r.rolcreaterole OR r.rolinherit
   OR EXISTS (SELECT FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid WHERE m.member = r.oid AND g.rolname <> l.role))
 ORDER BY 1
+
+-- name: caller_in_reach
+-- Who may set the sequences that say who the caller is, as itself or as a role that it may become, and what does it for a
+-- caller: a function with the right, called or fired by one without, that sets one of the two or whichever it is told. To be told
+-- is any first argument but a constant, also inside a text for EXECUTE, or a column's own sequence, which neither of the two is.
+WITH reach AS (
+  SELECT r.rolname, g.oid FROM pg_roles r JOIN pg_roles g ON pg_has_role(r.oid, g.oid, 'MEMBER')
+  WHERE r.rolname = ANY ($1::text[]) AND NOT r.rolsuper
+), sequence AS (
+  SELECT s.oid FROM pg_class s WHERE s.relnamespace = to_regnamespace('aerofn_auth') AND s.relname IN ('caller_high', 'caller_low')
+), pattern AS (
+  SELECT format('\msetval\M"?\s*\((?!\s*\(?(%1$s|(pg_catalog\.)?pg_get_serial_sequence\s*\(\s*%1$s\s*,\s*%1$s\s*\))\)?(::[\w.]+)?\s*,)',
+                $$('[^'%]*'|''[^'%]*'')(::[\w.]+)?$$) AS told
+), found AS (
+  SELECT format('role %I', c.rolname) AS object, 'member of aerofn_auth' AS detail FROM reach c WHERE c.oid = to_regrole('aerofn_auth')
+  UNION
+  SELECT format('role %I', c.rolname), format('%s on %s', p, s.oid::regclass)
+  FROM reach c, sequence s, unnest('{UPDATE,USAGE}'::text[]) p WHERE has_sequence_privilege(c.oid, s.oid, p)
+  UNION
+  SELECT format('role %I', c.rolname), 'EXECUTE on ' || f.oid::regprocedure
+  FROM reach c JOIN pg_proc f ON f.pronamespace = to_regnamespace('aerofn_auth') AND f.proname = 'begin_invocation'
+  WHERE has_function_privilege(c.oid, f.oid, 'EXECUTE')
+  UNION
+  SELECT f.oid::regprocedure::text, 'calls setval() as ' || pg_get_userbyid(f.proowner)
+  FROM pg_proc f JOIN pg_namespace n ON n.oid = f.pronamespace, pattern,
+       concat_ws(' ', f.prosrc, pg_get_function_sqlbody(f.oid)) source
+  WHERE f.prosecdef AND n.nspname !~ '^(pg_|aerofn)' AND (source ~* told OR source ~* '\msetval\M.*\mcaller_(high|low)\M')
+    AND EXISTS (SELECT FROM sequence s WHERE has_sequence_privilege(f.proowner, s.oid, 'UPDATE'))
+    AND (EXISTS (SELECT FROM pg_trigger t WHERE t.tgfoid = f.oid)
+         OR EXISTS (SELECT FROM reach c WHERE has_function_privilege(c.oid, f.oid, 'EXECUTE') AND has_schema_privilege(c.oid, n.oid, 'USAGE')))
+)
+SELECT object, string_agg(detail, ', ' ORDER BY detail) AS detail FROM found GROUP BY object ORDER BY 1

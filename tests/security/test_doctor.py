@@ -83,6 +83,91 @@ async def test_each_fault_is_found(database, check):
             await conn.execute(UNDONE[check].format(login=login))
 
 
+SETS = "CREATE FUNCTION f(s text) RETURNS bigint {} SECURITY DEFINER SET search_path = pg_catalog, pg_temp"
+PLPGSQL = SETS.format("LANGUAGE plpgsql") + " AS $$ BEGIN {} END $$"
+REACHES = {
+    "the right to set": ("GRANT UPDATE ON SEQUENCE aerofn_auth.caller_high TO anon", "role anon"),
+    "the right to use": ("GRANT USAGE ON SEQUENCE aerofn_auth.caller_low TO anon", "role anon"),
+    "everybody's right": ("GRANT UPDATE ON SEQUENCE aerofn_auth.caller_low TO PUBLIC", "role service_role"),
+    "the beginning": ("GRANT EXECUTE ON FUNCTION aerofn_auth.begin_invocation TO anon", "role anon"),
+    "a member": ("GRANT aerofn_auth TO anon", "role anon"),
+    "a member of a member": (
+        "CREATE ROLE between NOINHERIT; GRANT aerofn_auth TO between; GRANT between TO anon", "role anon",
+    ),
+    "a role it may become": (
+        "CREATE ROLE between; ALTER ROLE anon NOINHERIT; GRANT between TO anon; "
+        "GRANT UPDATE ON SEQUENCE aerofn_auth.caller_low TO between", "role anon",
+    ),
+    "a function": (PLPGSQL.format("RETURN setval(s, 1);"), "f(text)"),
+    "a function in SQL": (SETS.format("LANGUAGE sql") + " RETURN pg_catalog.setval(s::regclass, 1)", "f(text)"),
+    "a cast": (PLPGSQL.format("RETURN pg_catalog.\"setval\" ( s::regclass, 1);"), "f(text)"),
+    "a text put together": (PLPGSQL.format("EXECUTE 'SELECT setval(''' || s || ''', 1)';"), "f(text)"),
+    "a text with a place": (PLPGSQL.format("EXECUTE format('SELECT setval(''%I'', 1)', s);"), "f(text)"),
+    "a literal begun": (PLPGSQL.format("RETURN setval('a' || s, 1);"), "f(text)"),
+    "one of the two": (PLPGSQL.format("RETURN setval('aerofn_auth.caller_low', 1);"), "f(text)"),
+    "the second call": (PLPGSQL.format("PERFORM setval('t_id_seq', 1); RETURN setval(s, 1);"), "f(text)"),
+    "the owner's function": (
+        PLPGSQL.format("RETURN setval(s, 1);") + "; ALTER FUNCTION f OWNER TO aerofn_auth", "f(text)",
+    ),
+    "a trigger": (
+        "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp "
+        "AS $$ BEGIN PERFORM setval(NEW.s, 1); RETURN NEW; END $$; REVOKE ALL ON FUNCTION f FROM PUBLIC; "
+        "CREATE TABLE t (s text); CREATE TRIGGER t BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION f()", "f()",
+    ),
+}  # fmt: skip
+BETWEEN = """REVOKE aerofn_auth FROM anon; ALTER ROLE anon INHERIT;
+    DO $$ BEGIN DROP OWNED BY between; DROP ROLE between; EXCEPTION WHEN undefined_object THEN NULL; END $$"""
+
+
+@pytest.mark.parametrize("way", REACHES)
+async def test_each_way_to_say_who_the_caller_is_is_found(database, way):
+    conn = await database.connect()
+    statements, named = REACHES[way]
+    try:
+        await conn.execute(statements)
+        found = await findings(conn, database)
+        inherited = {"kept_rights"} if way == "a member" else set()  # aerofn_auth was there before hardening
+        assert {finding.check for finding in found} == {"caller_in_reach", *inherited}
+        assert named in {finding.object for finding in found}
+    finally:
+        await conn.execute(BETWEEN)  # roles are the whole server's
+
+
+async def test_an_update_takes_back_what_was_granted_on_the_callers_sequences(database):
+    conn = await database.connect()
+    await conn.execute(
+        "GRANT ALL ON SEQUENCE aerofn_auth.caller_low TO anon WITH GRANT OPTION; SET ROLE anon;"
+        "GRANT ALL ON SEQUENCE aerofn_auth.caller_low TO PUBLIC; RESET ROLE;"
+        "UPDATE aerofn_internal.schema_api SET checksum = 'of the version before'"
+    )
+    await migrate(conn, database.settings())
+    assert await findings(conn, database) == []
+    assert await conn.fetchval("SELECT has_sequence_privilege('anon', 'aerofn_auth.caller_low', 'SELECT')")
+
+
+OUT_OF_REACH = {
+    "a literal": PLPGSQL.format("RETURN setval('t_id_seq', 1);"),
+    "a literal with its type": PLPGSQL.format("RETURN setval( 't_id_seq'::pg_catalog.regclass , 1);"),
+    "a literal in a text": PLPGSQL.format("EXECUTE 'SELECT setval(''t_id_seq'', 1)';"),
+    "a column's": PLPGSQL.format("RETURN setval(pg_get_serial_sequence('public.t', 'id'), 1);"),
+    "a column's in SQL": SETS.format("LANGUAGE sql")
+    + " RETURN setval(pg_get_serial_sequence('public.t', 'id')::regclass, 1)",
+    "another function": PLPGSQL.format("RETURN my_setval(s, 1);"),
+    "an owner without the right": PLPGSQL.format("RETURN setval(s, 1);")
+    + "; ALTER FUNCTION f OWNER TO aerofn_owner",
+    "nobody may call it": PLPGSQL.format("RETURN setval(s, 1);") + "; REVOKE ALL ON FUNCTION f FROM PUBLIC",
+    "its caller's rights": PLPGSQL.format("RETURN setval(s, 1);") + "; ALTER FUNCTION f SECURITY INVOKER",
+}
+
+
+@pytest.mark.parametrize("way", OUT_OF_REACH)
+async def test_what_sets_other_sequences_is_not_named(database, way):
+    conn = await database.connect()
+    await conn.execute("CREATE SEQUENCE t_id_seq")
+    await conn.execute(OUT_OF_REACH[way])
+    assert await findings(conn, database) == []
+
+
 async def test_an_altered_executor_is_made_anew(database):
     conn = await database.connect()
     await conn.execute("ALTER FUNCTION aerofn_run.anon_finish() SECURITY INVOKER")
