@@ -1,4 +1,4 @@
-"""Who waits for a thread, or the loop: owners in turn, so that one's thousand do not stand before another's first."""
+"""Who waits for a thread or the loop: owners in turn, so that one's thousand do not stand before another's first."""
 
 from collections import deque
 from collections.abc import Hashable

@@ -9,8 +9,9 @@ nothing to do, or when a run is `OLD_S`, it does not count any more.
 import asyncio
 import itertools
 import time
-from collections import deque
 from collections.abc import Hashable
+
+from aerofn.runtime.line import Line
 
 YOUNG = 6
 OLD_S = 0.05
@@ -28,17 +29,17 @@ class Starts:
         self._numbers = itertools.count(1)
         self._most = YOUNG
         self._young: dict[int, float] = {}  # by number: when it began, the oldest first
-        self._queues: dict[Hashable, deque[asyncio.Future[int]]] = {}  # the owner whose turn is next first
+        self._line: Line[asyncio.Future[int]] = Line()
         self._looks_from: tuple[float, float] | None = None  # the wall and the thread's time at the last look
 
     def take(self) -> int | None:
         """A number, if a run may begin now; who gets none calls `wait`."""
-        return None if self._queues or len(self._young) >= self._most else self._begin()
+        return None if self._line or len(self._young) >= self._most else self._begin()
 
     async def wait(self, owner: Hashable) -> int:
         """A number, when it is the owner's turn."""
         turn: asyncio.Future[int] = self._loop.create_future()
-        self._queues.setdefault(owner, deque()).append(turn)
+        self._line.put(owner, turn)
         if self._looks_from is None:
             self._look_later()
         try:
@@ -50,7 +51,7 @@ class Starts:
 
     def leave(self, number: int) -> None:
         """The run with this number is over."""
-        if self._young.pop(number, None) is not None and self._queues:
+        if self._young.pop(number, None) is not None and self._line:
             self._call()
 
     def _begin(self) -> int:
@@ -59,12 +60,7 @@ class Starts:
         return number
 
     def _call(self) -> None:
-        while self._queues and len(self._young) < self._most:
-            owner, queue = next(iter(self._queues.items()))
-            turn = queue.popleft()
-            del self._queues[owner]
-            if queue:
-                self._queues[owner] = queue  # behind the others
+        while len(self._young) < self._most and (turn := self._line.take()) is not None:
             if not turn.done():
                 turn.set_result(self._begin())
 
@@ -86,7 +82,7 @@ class Starts:
             for number in [number for number, began in self._young.items() if began < now - OLD_S]:
                 del self._young[number]
         self._call()
-        if self._queues:
+        if self._line:
             self._look_later()
         else:
             self._most = YOUNG
