@@ -89,13 +89,14 @@ static void *serve(void *given)
         if (!run)
             run = shift(&pool->renewals);
         if (run) {
+            enum errand errand = run->errand; /* one that is renewed forgets it */
             pthread_mutex_unlock(&pool->lock);
             work(run);
             pthread_mutex_lock(&pool->lock);
             append(&pool->done, run);
-            if (run->errand == ADVANCE || pool->expected) /* else it is found with what comes after it */
+            if (errand == ADVANCE || pool->expected) /* else it is found with what comes after it */
                 tell(pool);
-            if (run->errand != ADVANCE)
+            if (errand != ADVANCE)
                 pool->expected = false;
         } else if (pool->closing) {
             break;
