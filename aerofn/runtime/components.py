@@ -33,6 +33,7 @@ from aerofn.runtime.tier import Tier, Tiers
 from aerofn.runtime.vault import CodeFile, Vault
 
 _log = logging.getLogger("aerofn.runtime")
+_UNKNOWN_NS = 500_000
 _CORE = b"core"  # what is on the label of a core module's machine code
 
 
@@ -94,7 +95,7 @@ class Component:
     """A compiled component, ready to run. Freed when the last run that holds it is over."""
 
     __slots__ = (
-        "_codes", "_files", "_links", "anatomy", "digest", "ended", "heat", "idled", "tier", "waits",
+        "_codes", "_files", "_links", "anatomy", "digest", "ended", "heat", "idled", "takes_ns", "tier", "waits",
     )  # fmt: skip
 
     def __init__(self, tiers: Tiers, links: Links, digest: bytes, files: Files, anatomy: Anatomy) -> None:
@@ -104,6 +105,7 @@ class Component:
         self.ended, self.idled = 0.0, -math.inf
         self.heat = 0  # how often its runs outlasted their first slice lately
         self.waits = False  # its last run had to wait for its host
+        self.takes_ns = _UNKNOWN_NS  # of a processor's time: its last run
         self._links = links
         self._files = files
         self.tier = tiers.first(files.size)  # where its runs live if there is room

@@ -52,7 +52,7 @@ class Fiber:
         self._block = block = _blocks.pop() if _blocks else Block()
         self.address = address = block.address
         running[address] = self
-        sandbox.start(address, code.plan, component.anatomy.memory_size(limits.memory_mb << 20))
+        sandbox.prepare(address, code.plan, component.anatomy.memory_size(limits.memory_mb << 20))
 
     # --- ahead of its run ---
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from aerofn.errors import SteppedAside
 from aerofn.model import Limits, Outcome, Run, Usage
 from aerofn.runtime import ffi, verdict
+from aerofn.runtime.backlog import Share
 from aerofn.runtime.components import Component
 from aerofn.runtime.fiber import Fiber
 from aerofn.runtime.host import Host
@@ -28,17 +29,20 @@ _log = logging.getLogger("aerofn.runtime")
 
 
 class Invocation:
-    """One call of `Runtime.run`."""
+    """One call of `Runtime.run`.
+
+    Attributes:
+        hot: its guest computes in the pool's threads, in turns of `owner`, until it waits for its host.
+    """
 
     __slots__ = (
-        "_cancelling", "_component", "_computed_ns", "_deadline", "_event", "_expired", "_fiber", "_heavy", "_hot",
-        "_limits", "_long_ns", "_owner", "_pauses", "_runtime", "_task", "_timer", "_was_hot",
+        "_away", "_cancelling", "_computed_ns", "_deadline", "_expired", "_fiber", "_host", "_long_ns",
+        "_pauses", "_runtime", "_share", "_task", "_timer", "_was_hot", "component", "event", "hot", "limits", "owner",
     )  # fmt: skip
 
     def __init__(
         self,
         runtime: "Runtime",
-        fiber: Fiber,
         component: Component,
         event: bytes,
         *,
@@ -47,12 +51,12 @@ class Invocation:
         owner: Hashable,
     ) -> None:
         self._runtime = runtime
-        self._component = component
-        self._owner = owner
-        self._limits = limits
-        self._event = event = ffi.valid_utf8(event)
-        self._heavy = component.tier.warm and runtime.spare_cores
-        self._hot = self._was_hot = component.heat >= HOT or len(event) > LARGE_EVENT
+        self.component = component
+        self.owner = owner
+        self.limits = limits
+        self.event = event = ffi.valid_utf8(event)
+        self._host = host
+        self.hot = self._was_hot = component.heat >= HOT or len(event) > LARGE_EVENT
         self._long_ns = runtime.config.slice_ms * 500_000  # half a slice of a processor's time
         self._computed_ns = 0
         self._pauses = 0
@@ -60,12 +64,16 @@ class Invocation:
         self._timer: asyncio.TimerHandle | None = None
         self._expired = False
         self._cancelling = 0
-        self._deadline = runtime.loop.time() + limits.timeout_ms / 1000
-        self._fiber = fiber
-        fiber.begin(event, host)
 
-    async def run(self) -> Run:
-        """Drive the guest to its end; raises only CancelledError."""
+    async def run(self, fiber: Fiber, share: Share | None) -> Run:
+        """Drive the guest to its end, from its first slice in a thread if it has a share of their time.
+
+        Raises only CancelledError.
+        """
+        self._fiber, self._share = fiber, share
+        self._away = share is not None
+        self._deadline = self._runtime.loop.time() + self.limits.timeout_ms / 1000
+        fiber.begin(self.event, self._host)
         began = time.perf_counter()
         try:
             await self._drive()
@@ -81,11 +89,11 @@ class Invocation:
             self._release()
 
     async def _drive(self) -> None:
-        fiber, component = self._fiber, self._component
+        fiber, component = self._fiber, self.component
         first, waits = True, False
         while True:
-            away = self._hot or (first and not component.waits and self._better_away())
-            said = await (self._on_worker() if away else self._on_loop(first))
+            self._away = self.hot or (first and self._away)
+            said = await (self._on_worker() if self._away else self._on_loop(first))
             first = False
             if said & OVER or self._expired:
                 component.waits = waits
@@ -98,28 +106,25 @@ class Invocation:
                     return
             if waited:
                 waits = component.waits = True
-                self._hot, self._pauses, self._computed_ns = False, 0, 0
+                self.hot, self._pauses, self._computed_ns = False, 0, 0
             else:
                 await self._after_slice(asked=bool(said & ASKS))
-
-    def _better_away(self) -> bool:
-        """Whether a heavy guest's release, or all of a run in one go, is better a thread's.
-
-        Others under way would be held up; giving it to a thread and back takes the loop a fraction of that. A guest
-        that waits goes on on the loop, and so begins there: its memory is in that processor's caches then.
-        """
-        runtime = self._runtime
-        return self._heavy and runtime.running > 1 and not runtime.workers.full
 
     async def _on_loop(self, first: bool) -> int:
         if not (first or self._runtime.turns.free()):  # it was made in a turn
             self._arm()
-            await self._runtime.turns.wait(self._owner)
+            await self._runtime.turns.wait(self.owner)
         return self._fiber.advance()
 
     async def _on_worker(self) -> int:
-        self._arm()
-        return await self._runtime.workers.advance(self._owner, self._fiber)
+        workers = self._runtime.workers
+        if self.hot or self._share is None:
+            self._arm()
+            return await workers.advance(self.owner, self._fiber)
+        # soon over: a timer would be dearer than many a run
+        said = await workers.advance(self.owner, self._fiber, short=True)
+        self._runtime.backlog.leave(self._share)
+        return said
 
     async def _after_slice(self, *, asked: bool) -> None:
         """The loop waited for nothing: the guest's slice is used up, it gave way by itself, or it asked for little."""
@@ -135,10 +140,10 @@ class Invocation:
         self._pauses = min(self._pauses + 1, len(IDLE_PAUSES_S) - 1)
 
     def _heat(self) -> None:
-        self._hot = True
+        self.hot = True
         if not self._was_hot:
             self._was_hot = True
-            self._component.heat = min(self._component.heat + 1, 2 * HOT)
+            self.component.heat = min(self.component.heat + 1, 2 * HOT)
 
     # --- the time limit ---
 
@@ -170,7 +175,7 @@ class Invocation:
             wall_ms=(time.perf_counter() - began) * 1000,
             cpu_ms=seen.cpu_ns / 1e6,
             memory_peak=self._memory_peak(ending, seen),
-            bytes_in=len(self._event),
+            bytes_in=len(self.event),
             bytes_out=seen.size,
             host_calls=seen.host_calls,
         )
@@ -180,11 +185,11 @@ class Invocation:
 
     def _memory_peak(self, ending: verdict.Verdict | None, seen: Seen) -> int | None:
         if ending is not None and ending[0] is Outcome.MEMORY_LIMIT:
-            return self._limits.memory_mb << 20
+            return self.limits.memory_mb << 20
         return self._fiber.memory_peak(seen.pages)
 
     def _ending(self, seen: Seen) -> tuple[bytes | None, verdict.Verdict | None]:
-        fiber, limits, most = self._fiber, self._limits, self._runtime.config.max_output_bytes
+        fiber, limits, most = self._fiber, self.limits, self._runtime.config.max_output_bytes
         if fiber.fault_error is not None:
             if not isinstance(fiber.fault_error, SteppedAside):
                 _log.error("the host failed during a run", exc_info=fiber.fault_error)
@@ -199,16 +204,25 @@ class Invocation:
         return (text, None) if seen.ok else (None, verdict.of_error(text))
 
     def _release(self) -> None:
-        seen = self._fiber.seen()
-        if self._component.heat and seen.cpu_ns < self._long_ns:
-            self._component.heat -= 1
+        seen, component = self._fiber.seen(), self.component
+        component.takes_ns = seen.cpu_ns or component.takes_ns
+        if component.heat and seen.cpu_ns < self._long_ns:
+            component.heat -= 1
         runtime, over = self._runtime, bool(seen.state & OVER)
-        if over and not self._was_hot and runtime.spares.renew(self._fiber):
-            return
+        if over and self._away:
+            self._fiber.release()  # the thread has freed its guest
+        elif over and not self._was_hot and runtime.spares.renew(self._fiber):
+            pass
         # a hot one may have touched much memory, and giving that back takes a while
-        if self._was_hot or self._better_away():
+        elif self._was_hot or self._away or self._is_heavy():
             runtime.workers.release(self._fiber)
         elif over:
             runtime.ended.add(self._fiber)
         else:
             self._fiber.release()
+
+    def _is_heavy(self) -> bool:
+        """Whether freeing it holds others up, and a thread has time for that."""
+        runtime = self._runtime
+        heavy = self.component.tier.warm and runtime.spare_cores
+        return heavy and runtime.running > 1 and not runtime.workers.full

@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable, Hashable
 
 from aerofn.errors import HostError
 from aerofn.model import GuestError, Limits, Outcome, Run, Usage
+from aerofn.runtime.backlog import Backlog, Share
 from aerofn.runtime.components import Component, Components
 from aerofn.runtime.config import RuntimeConfig
 from aerofn.runtime.ended import Ended
@@ -74,6 +75,7 @@ class Runtime:
         self.spares = Spares(self._tiers, workers, self.loop, most=most)
         self.ended = Ended(self.loop)
         self.starts = Starts(self.loop)
+        self.backlog = Backlog(self.loop, max(1, self.config.max_instances // 2))
         self._state = State.RUNNING
 
     @property
@@ -118,7 +120,37 @@ class Runtime:
         """
         if self._state is not State.RUNNING:
             self._start()
-        owner = owner or component.digest
+        invocation = Invocation(
+            self, component, event, host=host, limits=limits, owner=owner or component.digest
+        )
+        if self._better_away(invocation):
+            return await self._run_away(invocation)
+        return await self._run_here(invocation)
+
+    def _better_away(self, invocation: Invocation) -> bool:
+        """Whether a run is better a thread's from the start.
+
+        Others under way would be held up; giving it to a thread and back takes the loop less than a small guest. One
+        that waits goes on on the loop, and so begins there: its memory is in that processor's caches then.
+        """
+        return (
+            self.spare_cores
+            and not (invocation.hot or invocation.component.waits)
+            and self.workers.open_to_short
+            and (self.workers.advancing or self.turns.crowded())
+        )
+
+    async def _run_away(self, invocation: Invocation) -> Run:
+        share = Share(invocation.component.takes_ns)
+        if not self.backlog.take(share):
+            await self.backlog.wait(invocation.owner, share)
+        try:
+            return await self._run(invocation, share)
+        finally:
+            self.backlog.leave(share)
+
+    async def _run_here(self, invocation: Invocation) -> Run:
+        owner = invocation.owner
         if not self.turns.free():
             await self.turns.wait(owner)  # before it has a number, which others could have meanwhile
         number = self.starts.take()
@@ -128,26 +160,26 @@ class Runtime:
         try:
             if called and not self.turns.free():
                 await self.turns.wait(owner)
-            return await self._run(component, event, host, limits, owner)
+            return await self._run(invocation)
         finally:
             self.starts.leave(number)
 
-    async def _run(
-        self, component: Component, event: bytes, host: Host, limits: Limits, owner: Hashable
-    ) -> Run:
+    async def _run(self, invocation: Invocation, share: Share | None = None) -> Run:
+        component, limits = invocation.component, invocation.limits
         try:
-            fiber = self.spares.take(component, limits) or self._fresh(component, limits)
+            fiber = None if share else self.spares.take(component, limits)
+            fiber = fiber or self._fresh(component, limits)
             while fiber is None and await self.workers.freed():
                 fiber = self._fresh(component, limits)
         except CannotLoad as error:
             _log.error("a compiled component cannot be loaded once more: %s", error)
-            return _refused(event, "AeroFn failed to start the function.")
+            return _refused(invocation.event, "AeroFn failed to start the function.")
         if fiber is None:
-            return _refused(event, f"All {self.config.max_instances} sandboxes of this node are in use.")
-        invocation = Invocation(self, fiber, component, event, host=host, limits=limits, owner=owner)
+            message = f"All {self.config.max_instances} sandboxes of this node are in use."
+            return _refused(invocation.event, message)
         self.running += 1
         try:
-            return await invocation.run()
+            return await invocation.run(fiber, share)
         finally:
             self.running -= 1
 

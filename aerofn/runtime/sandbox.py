@@ -53,7 +53,7 @@ plan_new = _quick(
 )  # fmt: skip
 plan_delete = _quick("plan_delete", None, c_void_p)
 
-start = _quick("start", None, c_void_p, c_void_p, c_int64)
+prepare = _quick("prepare", None, c_void_p, c_void_p, c_int64)
 begin = _quick("begin", None, c_void_p, c_char_p, c_size_t)
 advance = _slow("advance", c_int, c_void_p)
 make_ready = _slow("make_ready", c_int, c_void_p)
@@ -63,6 +63,7 @@ answer = _quick("answer", None, c_void_p, c_bool, c_char_p, c_size_t)
 
 pool_new = _quick("pool_new", c_void_p, c_uint, c_int)
 pool_put = _quick("pool_put", None, c_void_p, c_void_p, c_int, c_bool)
+pool_wake = _quick("pool_wake", None, c_void_p)
 pool_done = _quick("pool_done", c_void_p, c_void_p)
 pool_expect = _quick("pool_expect", None, c_void_p)
 pool_close = _slow("pool_close", None, c_void_p)

@@ -21,13 +21,24 @@ class Turns:
         self._budget = budget_ms * 1_000_000
         self._until = 0
         self._open = False
+        self._first: asyncio.Task[object] | None = None  # who had time in this pass
         self._inside = 0
         self._waiting: Line[asyncio.Future[None]] = Line()
         self._late: Line[asyncio.Future[None]] = Line()
 
     def free(self) -> bool:
         """Whether a guest may run on the loop now; who may not calls `wait`."""
-        return not self._inside and self._has_time()
+        if self._inside or not self._has_time():
+            return False
+        if self._first is None:
+            self._first = asyncio.current_task(self._loop)
+        return True
+
+    def crowded(self) -> bool:
+        """Whether other tasks' guests run on the loop in this pass too, or wait for that."""
+        if self._inside:
+            return True
+        return self._first is not None and self._first is not asyncio.current_task(self._loop)
 
     async def wait(self, owner: Hashable = None) -> None:
         """Return when a guest of `owner` may run on the loop."""
@@ -57,7 +68,7 @@ class Turns:
         self._loop.call_soon(self._next_pass)
 
     def _next_pass(self) -> None:
-        self._open = False
+        self._open, self._first = False, None
         self._waiting.prepend(self._late)
         called = 0
         while called < CALLED and (turn := self._waiting.take()) is not None:

@@ -16,10 +16,11 @@ _MANY = 4096  # bytes of a pipe, of which each says no more than "look"
 class Slice:
     """A fiber that is to be advanced once, and who waits for that on the loop."""
 
-    __slots__ = ("fiber", "given", "said", "waiter")
+    __slots__ = ("fiber", "given", "said", "short", "waiter")
 
-    def __init__(self, fiber: Fiber) -> None:
+    def __init__(self, fiber: Fiber, *, short: bool) -> None:
         self.fiber = fiber
+        self.short = short
         self.given = False  # to the threads: it cannot be taken back
         self.said: int | None = None  # what advancing it said
         self.waiter: asyncio.Future[None] | None = None
@@ -45,6 +46,8 @@ class Workers:
         self._given: dict[int, Slice | Callable[[], None]] = {}  # by the run's address: what the threads have
         self._count = count
         self._slices = 0  # of what they have
+        self._long = 0  # of the slices
+        self._waking = False
         self._later: asyncio.TimerHandle | None = None
         self._freed = asyncio.Event()
         self._look, self._wake = os.pipe()
@@ -66,10 +69,20 @@ class Workers:
     @property
     def full(self) -> bool:
         """Whether who comes now would have to wait in line, or the threads have gone."""
-        return self._pool is None or self._slices >= self._most
+        return self._pool is None or self._long >= self._most
 
-    async def advance(self, owner: Hashable, fiber: Fiber) -> int:
-        """`fiber.advance` on a thread, in a turn of `owner`.
+    @property
+    def advancing(self) -> bool:
+        """Whether they have a guest to advance."""
+        return self._slices > 0
+
+    @property
+    def open_to_short(self) -> bool:
+        """Whether a thread is free of long slices."""
+        return self._pool is not None and self._long < self._count
+
+    async def advance(self, owner: Hashable, fiber: Fiber, *, short: bool = False) -> int:
+        """`fiber.advance` on a thread, in a turn of `owner`; a `short` one at once.
 
         Cancelling waits until no thread is at it any more (two slices at most), or takes it out of the line.
 
@@ -78,9 +91,12 @@ class Workers:
         """
         if self._pool is None:
             raise HostError("The runtime is closed.")
-        piece = Slice(fiber)
-        self._line.put(owner, piece)
-        self._feed()
+        piece = Slice(fiber, short=short)
+        if short:
+            self._give_short(piece)
+        else:
+            self._line.put(owner, piece)
+            self._feed()
         try:
             return await self._said(piece)
         except asyncio.CancelledError:
@@ -138,11 +154,27 @@ class Workers:
                 continue  # the caller is told of the first one; a second cannot hurry the thread
 
     def _feed(self) -> None:
-        while self._slices < self._most and (piece := self._line.take()) is not None:
-            piece.given = True
-            self._slices += 1
-            self._given[piece.fiber.address] = piece
-            sandbox.pool_put(self._pool, piece.fiber.address, sandbox.ADVANCE, True)
+        while self._long < self._most and (piece := self._line.take()) is not None:
+            self._long += 1
+            self._give(piece, wake=True)
+
+    def _give_short(self, piece: Slice) -> None:
+        self._give(piece, wake=False)
+        if not self._waking:
+            self._waking = True
+            self._loop.call_soon(self._wake_a_thread)
+
+    def _give(self, piece: Slice, *, wake: bool) -> None:
+        piece.given = True
+        self._slices += 1
+        self._given[piece.fiber.address] = piece
+        sandbox.pool_put(self._pool, piece.fiber.address, sandbox.ADVANCE, wake)
+
+    def _wake_a_thread(self) -> None:
+        """Once for all of a pass: waking takes longer than many a slice."""
+        self._waking = False
+        if self._pool is not None:
+            sandbox.pool_wake(self._pool)
 
     def _told(self) -> None:
         """The threads have done something."""
@@ -156,6 +188,8 @@ class Workers:
             done = self._given.pop(address)
             if isinstance(done, Slice):
                 self._slices -= 1
+                if not done.short:
+                    self._long -= 1
                 done.finish(done.fiber.seen().state)
             else:
                 done()

@@ -1,11 +1,10 @@
-"""The engine without addresses for its pool; tiers of sandboxes when they are full; where runs begin."""
+"""The engine without addresses for its pool; tiers of sandboxes when they are full; what computes for long."""
 
 import asyncio
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
 
-import pytest
 import wat
 from sandbox_kit import FakeHost, Sandbox, do
 
@@ -13,7 +12,6 @@ from aerofn.model import Outcome, Run
 from aerofn.runtime import Component, Runtime
 from aerofn.runtime.invocation import HOT
 from aerofn.runtime.tier import WARM_SLOTS
-from aerofn.runtime.workers import Workers
 
 Make = Callable[..., Awaitable[Runtime]]
 
@@ -97,34 +95,3 @@ async def test_a_function_that_computed_long_and_no_longer_does_runs_on_the_loop
     for _ in range(100):
         await sandbox.run(js_guest, do("greet"))
     assert js_guest.heat == 0
-
-
-@pytest.mark.parametrize(("cores", "others", "steps"), [(2, 1, 1), (2, 0, 0), (1, 1, 0)])
-async def test_a_heavy_guest_beside_others_begins_in_a_thread_unless_it_comes_back(
-    make_runtime: Make,
-    js_wasm: bytes,
-    c_wasm: bytes,
-    monkeypatch: pytest.MonkeyPatch,
-    cores: int,
-    others: int,
-    steps: int,
-) -> None:
-    monkeypatch.setattr("aerofn.runtime.runtime._cores", lambda: cores)
-    advanced, advance = [], Workers.advance
-    monkeypatch.setattr(
-        Workers,
-        "advance",
-        lambda self, owner, fiber: (advanced.append(fiber), advance(self, owner, fiber))[1],
-    )
-    own, held = Sandbox(await make_runtime(slice_ms=1000)), FakeHost()
-    guest, other = await own.load(js_wasm), await own.load(c_wasm)
-    held.gate = asyncio.Event()
-    waiting = [asyncio.create_task(own.run(other, b"q", held)) for _ in range(others)]
-    if waiting:
-        await held.asked.wait()
-    for deed, so_far in (("query", steps), ("query", steps), ("greet", steps), ("greet", 2 * steps)):
-        # the first of its kind is taken for what the last run was
-        assert (await own.run(guest, do(deed))).outcome is Outcome.SUCCESS
-        assert len(advanced) == so_far
-    held.gate.set()
-    await asyncio.gather(*waiting)

@@ -149,19 +149,21 @@ def resident() -> int:
 async def test_ten_thousand_runs_leave_no_memory_behind(
     sandbox: Sandbox, c_guest: Component, js_guest: Component
 ) -> None:
-    async def some(rounds: int) -> None:
+    """What is left behind is so each time; an allocator takes more now and then."""
+
+    async def growth(rounds: int) -> int:
+        gc.collect()
+        before = resident()
         for _ in range(rounds):
             await sandbox.run(c_guest, b"q")
             await sandbox.run(c_guest, b"t")
             await sandbox.run(c_guest, b"u")
             await sandbox.run(js_guest, do("env", key="GREETING"))
+        gc.collect()
+        return resident() - before
 
-    await some(500)
-    gc.collect()
-    before = resident()
-    await some(2500)
-    gc.collect()
-    assert resident() - before < 3 << 20
+    await growth(500)
+    assert min([await growth(625) for _ in range(4)]) < 300 << 10
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -96,3 +96,21 @@ async def test_a_crowd_that_gave_up_takes_no_passes() -> None:
     await asyncio.wait(crowd)
     assert order == [0, -1]
     assert passes <= 5
+
+
+async def test_it_is_crowded_where_another_task_has_had_a_turn_in_the_pass() -> None:
+    turns, seen = Turns(asyncio.get_running_loop(), 5), []
+
+    async def run() -> None:
+        seen.append(turns.crowded())
+        assert turns.free()
+        seen.append(turns.crowded())
+
+    await asyncio.gather(run(), run())
+    assert seen == [False, False, True, True]
+    seen.clear()
+    await asyncio.sleep(0)
+    await asyncio.create_task(run())
+    await asyncio.sleep(0)
+    await run()
+    assert not any(seen)

@@ -52,12 +52,14 @@ static struct run *shift(struct line *line)
 
 static void work(struct run *run)
 {
-    if (run->errand == ADVANCE)
-        aerofn_advance(run);
-    else if (run->errand == RELEASE)
+    if (run->errand == ADVANCE) {
+        if (aerofn_advance(run) & OVER)
+            aerofn_free_guest(run); /* its memory is for who comes next, while it is in this processor's caches */
+    } else if (run->errand == RELEASE) {
         aerofn_release(run);
-    else
+    } else {
         aerofn_renew(run);
+    }
 }
 
 /* Wake the loop, unless it knows. */
@@ -144,6 +146,14 @@ void aerofn_pool_put(struct pool *pool, struct run *run, int errand, bool wake)
         append(errand == RENEW ? &pool->renewals : &pool->waiting, run);
     if (wake)
         pthread_cond_signal(&pool->there);
+    pthread_mutex_unlock(&pool->lock);
+}
+
+/* Wake a thread for what was put in without. */
+void aerofn_pool_wake(struct pool *pool)
+{
+    pthread_mutex_lock(&pool->lock);
+    pthread_cond_signal(&pool->there);
     pthread_mutex_unlock(&pool->lock);
 }
 

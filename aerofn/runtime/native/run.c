@@ -1,4 +1,5 @@
-/* The steps of a run: instantiate, call `handle`, ask for the memory's size; each as many polls of a fiber as it takes. */
+/* The steps of a run: instantiate, call `handle`, ask for the memory's size; each as many polls of a fiber as it takes.
+ * Whoever advances it first makes its store, so that all of a run may be one thread's. */
 
 #define _POSIX_C_SOURCE 200809L
 #include "sandbox.h"
@@ -68,15 +69,22 @@ void aerofn_plan_delete(struct plan *plan)
     free(plan);
 }
 
-/* Make a fresh store with so many bytes for each memory, and begin to instantiate. */
-void aerofn_start(struct run *run, const struct plan *plan, int64_t memory)
+/* A run that nobody has advanced, with so many bytes for each memory. */
+void aerofn_prepare(struct run *run, const struct plan *plan, int64_t memory)
 {
     memset(run, 0, sizeof *run);
     run->plan = plan;
     run->memory = memory;
+}
+
+/* Make a fresh store, and begin to instantiate. */
+static void start(struct run *run)
+{
+    const struct plan *plan = run->plan;
+    run->phase = INSTANTIATING;
     run->store = api.wasmtime_store_new(plan->engine, run, NULL);
     run->context = api.wasmtime_store_context(run->store);
-    api.wasmtime_store_limiter(run->store, memory, plan->max_elements, plan->max_instances, plan->max_tables,
+    api.wasmtime_store_limiter(run->store, run->memory, plan->max_elements, plan->max_instances, plan->max_tables,
                                plan->max_memories);
     /* returns nothing, though wasmtime's bindings say that it returns an error */
     api.wasmtime_context_epoch_deadline_async_yield_and_update(run->context, 1);
@@ -109,7 +117,7 @@ void aerofn_begin(struct run *run, char *event, size_t size)
 {
     run->event = (struct text){event, size};
     run->has_event = true;
-    if (!run->future) /* it was instantiated ahead */
+    if (run->phase == INSTANTIATING && !run->future) /* it was instantiated ahead */
         begin_call(run);
 }
 
@@ -176,6 +184,8 @@ static int poll(struct run *run)
 int aerofn_advance(struct run *run)
 {
     struct ticker *ticker = run->plan->ticker;
+    if (run->phase == PREPARED)
+        start(run);
     ticker_enter(ticker);
     /* a whole slice: while it waited the clock went on, and it would give way at once */
     api.wasmtime_context_set_epoch_deadline(run->context, 1);
@@ -187,6 +197,13 @@ int aerofn_advance(struct run *run)
     return said;
 }
 
+/* Free a guest that has come to its end; what is to be seen of the run stays. */
+void aerofn_free_guest(struct run *run)
+{
+    api.wasmtime_store_delete(run->store);
+    run->store = NULL;
+}
+
 /* Unwind the guest if it still runs, and free all that belongs to it. */
 void aerofn_release(struct run *run)
 {
@@ -196,11 +213,12 @@ void aerofn_release(struct run *run)
         api.wasmtime_error_delete(run->failed);
     if (run->seen.failure)
         api.wasmtime_error_delete(run->seen.failure);
-    if (run->phase != INSTANTIATING)
+    if (run->phase > INSTANTIATING)
         api.wasmtime_component_val_delete(&run->argument);
     if (run->result.kind == KIND_RESULT)
         api.wasmtime_component_val_delete(&run->result);
-    api.wasmtime_store_delete(run->store);
+    if (run->store)
+        aerofn_free_guest(run);
     forget_calls(run);
 }
 
@@ -220,6 +238,6 @@ void aerofn_renew(struct run *run)
     const struct plan *plan = run->plan;
     int64_t memory = run->memory;
     aerofn_release(run);
-    aerofn_start(run, plan, memory);
+    aerofn_prepare(run, plan, memory);
     aerofn_make_ready(run);
 }

@@ -43,7 +43,7 @@ struct seen {
     uint64_t number;              /* likewise: nanoseconds to wait, or when a line was logged (CLOCK_MONOTONIC, ns) */
 };
 
-enum phase { INSTANTIATING, CALLING, MEASURING };
+enum phase { PREPARED, INSTANTIATING, CALLING, MEASURING };
 
 struct call;
 
@@ -93,6 +93,7 @@ bool start_thread(pthread_t *thread, void *(*body)(void *), void *given);
 #pragma GCC visibility pop
 
 int aerofn_advance(struct run *run);
+void aerofn_free_guest(struct run *run);
 void aerofn_release(struct run *run);
 void aerofn_renew(struct run *run);
 

@@ -1,0 +1,72 @@
+"""How much the threads are given of short runs: as much as is over in a moment. Who comes then waits, owners in turn.
+
+They take these runs in the order in which they come, so that nobody's many may be in front of another's one; and a run
+that waits for its thread here has no sandbox yet.
+"""
+
+import asyncio
+from collections.abc import Hashable
+
+from aerofn.runtime.line import Line
+
+MOST_NS = 2_000_000  # of a processor's time: more of JavaScript's memories at once do not fit into its caches
+
+
+class Share:
+    """What a run is likely to take of a processor's time until its first slice is over."""
+
+    __slots__ = ("ns", "taken", "turn")
+
+    def __init__(self, ns: int) -> None:
+        self.ns = ns
+        self.taken = False
+        self.turn: asyncio.Future[None] | None = None
+
+
+class Backlog:
+    """Whoever is to run in the threads takes a share, and gives it back when its first slice is over."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, most: int) -> None:
+        """`most`: how many shares there may be, for each run has a sandbox."""
+        self._loop = loop
+        self._left = most
+        self._ns = 0  # that shares are taken for
+        self._line: Line[Share] = Line()
+
+    def take(self, share: Share) -> bool:
+        """Take it, if there is room; who gets none calls `wait`."""
+        if self._line or not self._has_room():
+            return False
+        self._begin(share)
+        return True
+
+    async def wait(self, owner: Hashable, share: Share) -> None:
+        """Take it when it is the owner's turn."""
+        share.turn = self._loop.create_future()
+        self._line.put(owner, share)
+        try:
+            await share.turn
+        except asyncio.CancelledError:
+            self.leave(share)
+            raise
+
+    def leave(self, share: Share) -> None:
+        """Give it back, if it was taken and that has not been done."""
+        if not share.taken:
+            return
+        share.taken = False
+        self._ns -= share.ns
+        self._left += 1
+        while self._has_room() and (next_one := self._line.take()) is not None:
+            turn = next_one.turn
+            if turn is not None and not turn.done():  # else its run was cancelled
+                self._begin(next_one)
+                turn.set_result(None)
+
+    def _has_room(self) -> bool:
+        return self._ns < MOST_NS and self._left > 0
+
+    def _begin(self, share: Share) -> None:
+        share.taken = True
+        self._ns += share.ns
+        self._left -= 1
