@@ -1,10 +1,11 @@
 """The runtime: deploys, loads and runs components, each run in a fresh sandbox as part of an asyncio task.
 
-A run starts on the loop's thread, for most functions need less than one slice. A guest that uses its slice up
-goes on in the pool's threads until the loop waits for something on its behalf, and so does from the start one that is
-known to (`Invocation._drive`); the loop never waits for it. Whatever ends a run
-(a result, a trap, the time limit, cancellation), its stack is unwound before `run` returns, and no thread is inside it
-any more. Its memory is freed by then, or in the loop's next pass after a result (`ended`).
+A run starts on the loop's thread, for most functions need less than one slice, or in one of the pool's, where others
+are under way (`_better_away`). A guest that uses its slice up goes on in the pool's threads until the loop waits for
+something on its behalf, and so does from the start one that is known to (`Invocation._drive`); the loop never waits
+for it. Whatever ends a run (a result, a trap, the time limit, cancellation), its stack is unwound before `run`
+returns, and no thread is inside it any more. Its memory is freed by then, or in the loop's next pass after a result
+(`ended`).
 """
 
 import asyncio

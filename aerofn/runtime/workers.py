@@ -1,4 +1,8 @@
-"""Threads for guests that would hold up the loop: each advances one at a time, without Python, in fair turns."""
+"""Threads for guests that would hold up the loop: each advances one at a time, without Python.
+
+Those that compute have slices in fair turns; a run that is likely to be over in its first slice is given at once, as
+far as there is time for such (`backlog`).
+"""
 
 import asyncio
 import os
