@@ -175,6 +175,8 @@ def report(seen: dict[tuple[str, str], list[Load]]) -> None:
         rates = [one.per_second for one in seen[ours, work]]
         peers = [one.per_second for one in seen[peer, work]]
         tell(figure, rates, "requests/s", peer=peer, peer_runs=peers, goal=goal)
+    slowest = [[one.p99_ms for one in seen[name, "hello"]] for name in ("aerofn compiled", "workerd")]
+    tell("http_hello_p99_ms", slowest[0], "ms", peer="workerd", peer_runs=slowest[1], goal=1.0)
 
 
 @contextlib.contextmanager
