@@ -105,11 +105,16 @@ class Component:
         self.ended, self.idled = 0.0, -math.inf
         self.heat = 0  # how often its runs outlasted their first slice lately
         self.waits = False  # its last run had to wait for its host
-        self.takes_ns = _UNKNOWN_NS  # of a processor's time: its last run
+        self.takes_ns = _UNKNOWN_NS  # of a processor's time: the longest of its last runs, by and by less
         self._links = links
         self._files = files
         self.tier = tiers.first(files.size)  # where its runs live if there is room
         self._codes = {self.tier.name: self._load(self.tier)}
+
+    def ran(self, ns: int) -> None:
+        """A run took so long. A long one counts for a while, so that short ones between do not hide it."""
+        if ns:
+            self.takes_ns = max(ns, self.takes_ns * 7 // 8)
 
     def _load(self, tier: Tier) -> Code:
         link = self._links.link(tier, {digest: file.path for digest, file in self._files.cores.items()})

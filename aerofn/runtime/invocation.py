@@ -205,7 +205,7 @@ class Invocation:
 
     def _release(self) -> None:
         seen, component = self._fiber.seen(), self.component
-        component.takes_ns = seen.cpu_ns or component.takes_ns
+        component.ran(seen.cpu_ns)
         if component.heat and seen.cpu_ns < self._long_ns:
             component.heat -= 1
         runtime, over = self._runtime, bool(seen.state & OVER)

@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable, Hashable
 
 from aerofn.errors import HostError
 from aerofn.model import GuestError, Limits, Outcome, Run, Usage
-from aerofn.runtime.backlog import Backlog, Share
+from aerofn.runtime.backlog import MOST_SHARES, Backlog, Share
 from aerofn.runtime.components import Component, Components
 from aerofn.runtime.config import RuntimeConfig
 from aerofn.runtime.ended import Ended
@@ -76,7 +76,7 @@ class Runtime:
         self.spares = Spares(self._tiers, workers, self.loop, most=most)
         self.ended = Ended(self.loop)
         self.starts = Starts(self.loop)
-        self.backlog = Backlog(self.loop, max(1, self.config.max_instances // 2))
+        self.backlog = Backlog(self.loop, max(1, min(MOST_SHARES, self.config.max_instances // 2)))
         self._state = State.RUNNING
 
     @property
