@@ -7,30 +7,38 @@ that waits for its thread here has no sandbox yet.
 import asyncio
 from collections.abc import Hashable
 
+from aerofn.runtime.components import Component
 from aerofn.runtime.line import Line
 
-MOST_SHARES = 32  # should all of them take a slice, against expectation, they are over in 80 ms
+MOST = 12  # shares: each run may take a whole slice, whatever others of its component took
+LEAST = 4  # of those that take long: with fewer a thread would be idle
 MOST_NS = 2_000_000  # of a processor's time: more of JavaScript's memories at once do not fit into its caches
 
 
 class Share:
-    """What a run is likely to take of a processor's time until its first slice is over."""
+    """What a run of `component` is likely to take of a processor's time in its first slice."""
 
-    __slots__ = ("ns", "taken", "turn")
+    __slots__ = ("_component", "ns", "taken", "turn")
 
-    def __init__(self, ns: int) -> None:
-        self.ns = ns
+    def __init__(self, component: Component) -> None:
+        self._component = component
+        self.ns = 0
         self.taken = False
         self.turn: asyncio.Future[None] | None = None
+
+    def take(self) -> None:
+        """By what is known now: others of the component may have run while this one waited."""
+        self.taken = True
+        self.ns = min(self._component.takes_ns, MOST_NS // LEAST)
 
 
 class Backlog:
     """Whoever is to run in the threads takes a share, and gives it back when its first slice is over."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, most: int) -> None:
-        """`most`: how many shares there may be, for each run has a sandbox."""
+    def __init__(self, loop: asyncio.AbstractEventLoop, places: int) -> None:
+        """`places`: how many sandboxes there may be, of which not all are for these runs."""
         self._loop = loop
-        self._left = most
+        self._left = max(1, min(MOST, places // 4))
         self._ns = 0  # that shares are taken for
         self._line: Line[Share] = Line()
 
@@ -68,6 +76,6 @@ class Backlog:
         return self._ns < MOST_NS and self._left > 0
 
     def _begin(self, share: Share) -> None:
-        share.taken = True
+        share.take()
         self._ns += share.ns
         self._left -= 1

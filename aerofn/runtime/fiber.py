@@ -25,7 +25,7 @@ running: dict[int, "Fiber"] = {}  # by address: those that are not released
 
 
 class Fiber:
-    """A guest's run, from its store's making to its release. `begin` comes before the first `advance`.
+    """A guest's run, from its place in a tier to its release. `begin` comes before the first `advance`.
 
     A place of `tier` was taken for it: it gives it back when it is released, or cannot be made (`CannotLoad`).
     """
@@ -124,6 +124,7 @@ class Fiber:
             data = None if value is None else value.encode("utf-8", "replace")
             sandbox.answer(address, True, data, len(data or b""))
             return False
+        self.component.waits = True
         if kind == sandbox.WAIT:
             await host.wait(min(block.number() / 1e9, LONGEST_PAUSE_S))
             sandbox.answer(address, True, None, 0)

@@ -29,15 +29,11 @@ _log = logging.getLogger("aerofn.runtime")
 
 
 class Invocation:
-    """One call of `Runtime.run`.
-
-    Attributes:
-        hot: its guest computes in the pool's threads, in turns of `owner`, until it waits for its host.
-    """
+    """One call of `Runtime.run`."""
 
     __slots__ = (
-        "_away", "_cancelling", "_computed_ns", "_deadline", "_expired", "_fiber", "_host", "_long_ns",
-        "_pauses", "_runtime", "_share", "_task", "_timer", "_was_hot", "component", "event", "hot", "limits", "owner",
+        "_away", "_cancelling", "_computed_ns", "_deadline", "_expired", "_fiber", "_host", "_hot", "_long_ns",
+        "_pauses", "_runtime", "_share", "_task", "_timer", "_was_hot", "component", "event", "limits", "owner",
     )  # fmt: skip
 
     def __init__(
@@ -54,9 +50,9 @@ class Invocation:
         self.component = component
         self.owner = owner
         self.limits = limits
-        self.event = event = ffi.valid_utf8(event)
+        self.event = ffi.valid_utf8(event)
         self._host = host
-        self.hot = self._was_hot = component.heat >= HOT or len(event) > LARGE_EVENT
+        self._hot = self._was_hot = False
         self._long_ns = runtime.config.slice_ms * 500_000  # half a slice of a processor's time
         self._computed_ns = 0
         self._pauses = 0
@@ -65,6 +61,15 @@ class Invocation:
         self._expired = False
         self._cancelling = 0
 
+    @property
+    def is_short(self) -> bool:
+        """Whether it is likely to be over in one slice, and without waiting for its host."""
+        return not (self.component.waits or self._begins_hot)
+
+    @property
+    def _begins_hot(self) -> bool:
+        return self.component.heat >= HOT or len(self.event) > LARGE_EVENT
+
     async def run(self, fiber: Fiber, share: Share | None) -> Run:
         """Drive the guest to its end, from its first slice in a thread if it has a share of their time.
 
@@ -72,6 +77,7 @@ class Invocation:
         """
         self._fiber, self._share = fiber, share
         self._away = share is not None
+        self._hot = self._was_hot = self._begins_hot and not self._away
         self._deadline = self._runtime.loop.time() + self.limits.timeout_ms / 1000
         fiber.begin(self.event, self._host)
         began = time.perf_counter()
@@ -92,7 +98,7 @@ class Invocation:
         fiber, component = self._fiber, self.component
         first, waits = True, False
         while True:
-            self._away = self.hot or (first and self._away)
+            self._away = self._hot or (first and self._away)
             said = await (self._on_worker() if self._away else self._on_loop(first))
             first = False
             if said & OVER or self._expired:
@@ -105,8 +111,8 @@ class Invocation:
                 if fiber.fault_error is not None:
                     return
             if waited:
-                waits = component.waits = True
-                self.hot, self._pauses, self._computed_ns = False, 0, 0
+                waits = True
+                self._hot, self._pauses, self._computed_ns = False, 0, 0
             else:
                 await self._after_slice(asked=bool(said & ASKS))
 
@@ -118,7 +124,7 @@ class Invocation:
 
     async def _on_worker(self) -> int:
         workers = self._runtime.workers
-        if self.hot or self._share is None:
+        if self._hot or self._share is None:
             self._arm()
             return await workers.advance(self.owner, self._fiber)
         # soon over: a timer would be dearer than many a run
@@ -140,7 +146,7 @@ class Invocation:
         self._pauses = min(self._pauses + 1, len(IDLE_PAUSES_S) - 1)
 
     def _heat(self) -> None:
-        self.hot = True
+        self._hot = True
         if not self._was_hot:
             self._was_hot = True
             self.component.heat = min(self.component.heat + 1, 2 * HOT)

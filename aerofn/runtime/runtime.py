@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable, Hashable
 
 from aerofn.errors import HostError
 from aerofn.model import GuestError, Limits, Outcome, Run, Usage
-from aerofn.runtime.backlog import MOST_SHARES, Backlog, Share
+from aerofn.runtime.backlog import Backlog, Share
 from aerofn.runtime.components import Component, Components
 from aerofn.runtime.config import RuntimeConfig
 from aerofn.runtime.ended import Ended
@@ -76,7 +76,7 @@ class Runtime:
         self.spares = Spares(self._tiers, workers, self.loop, most=most)
         self.ended = Ended(self.loop)
         self.starts = Starts(self.loop)
-        self.backlog = Backlog(self.loop, max(1, min(MOST_SHARES, self.config.max_instances // 2)))
+        self.backlog = Backlog(self.loop, self.config.max_instances)
         self._state = State.RUNNING
 
     @property
@@ -136,16 +136,19 @@ class Runtime:
         """
         return (
             self.spare_cores
-            and not (invocation.hot or invocation.component.waits)
+            and invocation.is_short
             and self.workers.open_to_short
-            and (self.workers.advancing or self.turns.crowded())
+            and (self.workers.have_short or self.turns.crowded())
         )
 
     async def _run_away(self, invocation: Invocation) -> Run:
-        share = Share(invocation.component.takes_ns)
+        share = Share(invocation.component)
         if not self.backlog.take(share):
             await self.backlog.wait(invocation.owner, share)
         try:
+            if not invocation.is_short:  # as others have shown meanwhile
+                self.backlog.leave(share)
+                return await self._run_here(invocation)
             return await self._run(invocation, share)
         finally:
             self.backlog.leave(share)

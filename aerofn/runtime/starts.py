@@ -1,4 +1,4 @@
-"""How many runs may begin before those that have begun are over: few, as long as the loop has enough to do.
+"""How many runs may begin on the loop before those that have begun are over: few, as long as the loop has enough to do.
 
 A run that begins while others are under way makes none of them end earlier, but all their memories have to fit into
 the processor's caches: of 32 callers that each wait on a short query, a few at a time make 7 % more requests a second

@@ -72,13 +72,13 @@ class Workers:
 
     @property
     def full(self) -> bool:
-        """Whether who comes now would have to wait in line, or the threads have gone."""
+        """Whether who comes with a long slice now would have to wait in line, or the threads have gone."""
         return self._pool is None or self._long >= self._most
 
     @property
-    def advancing(self) -> bool:
-        """Whether they have a guest to advance."""
-        return self._slices > 0
+    def have_short(self) -> bool:
+        """Whether they have a short slice: others are under way, and a thread is awake."""
+        return self._slices > self._long
 
     @property
     def open_to_short(self) -> bool:
@@ -88,7 +88,8 @@ class Workers:
     async def advance(self, owner: Hashable, fiber: Fiber, *, short: bool = False) -> int:
         """`fiber.advance` on a thread, in a turn of `owner`; a `short` one at once.
 
-        Cancelling waits until no thread is at it any more (two slices at most), or takes it out of the line.
+        Cancelling waits until no thread is at it any more (it, and what the threads had before it), or takes it out
+        of the line.
 
         Raises:
             HostError: the threads have gone, while a run was under way.

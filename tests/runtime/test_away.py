@@ -9,7 +9,7 @@ from sandbox_kit import FakeHost, Sandbox, do
 
 from aerofn.model import Outcome, Run
 from aerofn.runtime import Runtime
-from aerofn.runtime.backlog import Share
+from aerofn.runtime.backlog import LEAST, MOST, Share
 from aerofn.runtime.fiber import Fiber, running
 from aerofn.runtime.invocation import HOT
 from aerofn.runtime.workers import Workers
@@ -173,8 +173,11 @@ async def test_who_is_cancelled_leaves_nothing_behind(
         while any(running.get(fiber.address) is fiber for fiber in away):
             await asyncio.sleep(0.001)
     assert own.runtime.running == 0
-    assert not own.runtime.workers.advancing
-    assert own.runtime.backlog.take(Share(0))
+    assert not own.runtime.workers.have_short
+    shares = [Share(guest) for _ in range(MOST + 1)]
+    assert [own.runtime.backlog.take(share) for share in shares].index(False) >= LEAST
+    for share in shares:
+        own.runtime.backlog.leave(share)
     assert {run.output for run in await crowd(own, guest, do("visits"))} == {b'{"visits":1}'}
 
 
@@ -186,12 +189,71 @@ async def test_while_guests_that_compute_have_all_the_threads_it_is_the_loops(
     spinner.heat = HOT
     spinning = asyncio.create_task(own.run(spinner, b"s", timeout_ms=60_000))
     await asyncio.sleep(0)
-    while not own.runtime.workers.advancing:
+    while not own.runtime.busy_workers:
         await asyncio.sleep(0)
     assert {run.outcome for run in await crowd(own, guest, do("visits"), 5)} == {Outcome.SUCCESS}
     assert not away
     spinning.cancel()
     await asyncio.wait([spinning])
+
+
+async def test_a_flood_that_looks_short_is_not_all_in_front_of_anothers_run(
+    make_runtime: Make, js_wasm: bytes, c_wasm: bytes, away: list[Fiber]
+) -> None:
+    own = Sandbox(await make_runtime())
+    guest, other = await own.load(c_wasm), await own.load(js_wasm)
+    for _ in range(40):
+        guest.ran(20_000)
+    flood = [asyncio.create_task(own.run(guest, b"s", timeout_ms=200)) for _ in range(100)]
+    honest = asyncio.create_task(own.run(other, do("greet")))
+    assert (await honest).outcome is Outcome.SUCCESS
+    assert [fiber.component for fiber in away].index(other) <= MOST + 1
+    assert {run.outcome for run in await asyncio.gather(*flood)} == {Outcome.TIMEOUT}
+
+
+async def test_what_others_show_counts_for_those_who_wait(
+    make_runtime: Make, js_wasm: bytes, away: list[Fiber]
+) -> None:
+    """That the component computes for long, here: its runs have slices in turn then."""
+    own = Sandbox(await make_runtime())
+    guest = await own.load(js_wasm)
+    assert {run.outcome for run in await crowd(own, guest, do("work", rounds=200_000), 60)} == {
+        Outcome.SUCCESS
+    }
+    assert guest.heat >= HOT
+    assert 0 < len(away) < 30
+
+
+async def test_a_lone_run_beside_one_that_computes_is_the_loops(
+    make_runtime: Make, js_wasm: bytes, c_wasm: bytes, away: list[Fiber]
+) -> None:
+    """A thread would have to be woken, which takes longer than the run."""
+    own = Sandbox(await make_runtime())
+    guest, spinner = await own.load(js_wasm), await own.load(c_wasm)
+    spinner.heat = HOT
+    spinning = asyncio.create_task(own.run(spinner, b"s", timeout_ms=60_000))
+    await asyncio.sleep(0)
+    while not own.runtime.busy_workers:
+        await asyncio.sleep(0)
+    for _ in range(20):
+        await asyncio.sleep(0.001)  # another pass
+        assert (await own.run(guest, do("visits"))).outcome is Outcome.SUCCESS
+    assert not away
+    spinning.cancel()
+    await asyncio.wait([spinning])
+
+
+async def test_those_that_wait_for_their_host_find_places(make_runtime: Make, c_wasm: bytes) -> None:
+    own = Sandbox(await make_runtime(max_instances=8))
+    guest = await own.load(c_wasm)
+
+    class Slow(FakeHost):
+        async def db_query(self, sql: str, params: str) -> tuple[bool, bytes]:
+            await asyncio.sleep(0.002)
+            return self.reply
+
+    runs = await asyncio.gather(*(own.run(guest, b"q", Slow()) for _ in range(12)))
+    assert {run.outcome for run in runs} == {Outcome.SUCCESS}
 
 
 async def test_more_than_there_are_places_for_are_all_run(

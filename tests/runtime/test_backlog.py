@@ -1,110 +1,121 @@
 """Shares of the threads' time: as much as is over in a moment, owners in turn, none lost."""
 
 import asyncio
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
-from aerofn.runtime.backlog import MOST_NS, Backlog, Share
+from aerofn.runtime import Component
+from aerofn.runtime.backlog import LEAST, MOST, MOST_NS, Backlog, Share
 
-HALF = MOST_NS // 2
+LONG, SHORT = 10 * MOST_NS, 1
+
+
+def share_of(takes_ns: int) -> Share:
+    """A share for a run of a component that takes so long."""
+    return Share(cast("Component", SimpleNamespace(takes_ns=takes_ns)))
 
 
 class Line:
     """Runs that want a share each, and the order in which they had it."""
 
-    def __init__(self, most: int = 100) -> None:
-        self.backlog = Backlog(asyncio.get_running_loop(), most)
+    def __init__(self, places: int = 1000) -> None:
+        self.backlog = Backlog(asyncio.get_running_loop(), places)
         self.order: list[str] = []
 
-    async def run(self, owner: str, ns: int = HALF) -> Share:
-        share = Share(ns)
+    def start(self, owner: str, takes_ns: int = LONG, count: int = 1) -> "list[asyncio.Task[Share]]":
+        return [asyncio.create_task(self._run(owner, share_of(takes_ns))) for _ in range(count)]
+
+    async def _run(self, owner: str, share: Share) -> Share:
         if not self.backlog.take(share):
             await self.backlog.wait(owner, share)
         self.order.append(owner)
         return share
 
+    async def filled(self) -> list[Share]:
+        """As many as there may be that take long."""
+        return list(await asyncio.gather(*self.start("first", count=LEAST)))
 
-async def started(runs: "list[asyncio.Task[Share]]") -> None:
-    """Let all that may have a share take it."""
+
+async def begun(runs: "list[asyncio.Task[Share]]") -> int:
+    """How many have a share, when all have it that may."""
     for _ in range(len(runs) + 2):
         await asyncio.sleep(0)
+    return sum(run.done() and not run.cancelled() for run in runs)
 
 
-async def test_as_many_as_there_is_time_for() -> None:
+@pytest.mark.parametrize(
+    ("takes_ns", "most"), [(LONG, LEAST), (MOST_NS // LEAST // 2, 2 * LEAST), (SHORT, MOST)]
+)
+async def test_as_many_as_there_is_time_for(takes_ns: int, most: int) -> None:
     line = Line()
-    runs = [asyncio.create_task(line.run("one")) for _ in range(5)]
-    await started(runs)
-    assert [run.done() for run in runs] == [True, True, False, False, False]
-    line.backlog.leave(runs[1].result())
-    await started(runs)
-    assert [run.done() for run in runs] == [True, True, True, False, False]
-    for run in runs:
-        line.backlog.leave(await run)
+    runs = line.start("one", takes_ns, 3 * MOST)
+    assert await begun(runs) == most
+    line.backlog.leave(runs[0].result())
+    assert await begun(runs) == most + 1
+    for n, run in enumerate(runs):
+        if n:
+            line.backlog.leave(await run)
+    assert len(line.order) == 3 * MOST
 
 
-async def test_one_that_takes_long_has_it_by_itself() -> None:
-    line = Line()
-    long, short = (asyncio.create_task(line.run(owner, ns)) for owner, ns in (("a", 10 * MOST_NS), ("b", 1)))
-    await started([long, short])
-    assert not short.done()
-    line.backlog.leave(await long)
-    await short
+@pytest.mark.parametrize(("places", "most"), [(1, 1), (4, 1), (8, 2)])
+async def test_most_sandboxes_are_for_others(places: int, most: int) -> None:
+    assert await begun(Line(places).start("one", SHORT, 5)) == most
 
 
-async def test_no_more_than_there_may_be_sandboxes_for() -> None:
-    line = Line(2)
-    runs = [asyncio.create_task(line.run("one", 1)) for _ in range(3)]
-    await started(runs)
-    assert [run.done() for run in runs] == [True, True, False]
-    line.backlog.leave(await runs[0])
-    await runs[2]
+async def test_what_a_run_takes_is_what_is_known_when_it_begins() -> None:
+    line, component = Line(), SimpleNamespace(takes_ns=SHORT)
+    first, waits = await line.filled(), Share(cast("Component", component))
+    waiting = asyncio.create_task(line._run("other", waits))
+    await begun([waiting])
+    component.takes_ns = LONG
+    line.backlog.leave(first[0])
+    assert (await waiting).ns == MOST_NS // LEAST
 
 
 async def test_a_flood_does_not_stand_before_anothers_first() -> None:
     line = Line()
-    runs = [asyncio.create_task(line.run(owner, MOST_NS)) for owner in ("flood",) * 10 + ("other",)]
-    await started(runs)
-    while len(line.order) < len(runs):
-        for run in runs:
-            if run.done():
-                line.backlog.leave(run.result())
-        await started(runs)
-    assert line.order.index("other") <= 2
+    first, runs = await line.filled(), [*line.start("flood", count=20), *line.start("other")]
+    await begun(runs)
+    for share in first:
+        line.backlog.leave(share)
+    await begun(runs)
+    assert line.order[LEAST:] == ["flood", "other", "flood", "flood"]
 
 
 async def test_nobody_who_comes_later_passes_those_who_wait() -> None:
     line = Line()
-    first = await line.run("a", MOST_NS)
-    waiting = asyncio.create_task(line.run("b", MOST_NS))
-    await started([waiting])
-    line.backlog.leave(first)  # who waits is called, and has not run yet
-    assert not line.backlog.take(Share(1))
-    await waiting
+    first, waiting = await line.filled(), line.start("b", count=LEAST)
+    await begun(waiting)
+    for share in first:
+        line.backlog.leave(share)  # who waits is called, and has not run yet
+    assert not line.backlog.take(share_of(SHORT))
+    assert await begun(waiting) == LEAST
 
 
 async def test_a_share_is_given_back_once() -> None:
     line = Line()
-    first, second = await line.run("a"), await line.run("a")
+    first = await line.filled()
     for _ in range(3):
-        line.backlog.leave(first)
-    assert line.backlog.take(Share(HALF))
-    assert not line.backlog.take(Share(1))
-    line.backlog.leave(second)
+        line.backlog.leave(first[0])
+    assert line.backlog.take(share_of(LONG))
+    assert not line.backlog.take(share_of(SHORT))
 
 
 @pytest.mark.parametrize("called", [False, True])
 async def test_who_gives_up_leaves_the_share_to_others(called: bool) -> None:
     line = Line()
-    first = await line.run("a", MOST_NS)
-    gives_up = [asyncio.create_task(line.run("b", MOST_NS)) for _ in range(3)]
-    stays = asyncio.create_task(line.run("c", MOST_NS))
-    await started(gives_up)
+    first, gives_up, stays = await line.filled(), line.start("b", count=9), line.start("c")
+    await begun(gives_up)
     if called:
-        line.backlog.leave(first)  # the first of them has its share now, and learns of it in the next pass
+        line.backlog.leave(first[0])  # one of them has its share now, and learns of it in the next pass
     for run in gives_up:
         run.cancel()
     await asyncio.wait(gives_up)
     assert all(run.cancelled() for run in gives_up)
-    line.backlog.leave(first)
-    line.backlog.leave(await asyncio.wait_for(stays, 10))
-    assert line.backlog.take(Share(MOST_NS))
+    line.backlog.leave(first[0])
+    assert await begun(stays) == 1
+    line.backlog.leave(first[1])
+    assert line.backlog.take(share_of(LONG))

@@ -11,6 +11,7 @@ from aerofn.model import Outcome
 from aerofn.runtime import spare
 from aerofn.runtime.fiber import Fiber, running
 from aerofn.runtime.invocation import HOT
+from aerofn.runtime.workers import Workers
 
 EARLY = {
     "logs": wat.logs_early(),
@@ -52,7 +53,8 @@ async def test_each_run_has_one_that_nobody_had(make_runtime, js_wasm, renewed):
     assert 0 < len(own.runtime.spares) <= spare.MOST
 
 
-async def test_many_at_once_and_several_functions(make_runtime, js_wasm, c_wasm, renewed):
+async def test_many_at_once_and_several_functions(make_runtime, js_wasm, c_wasm, renewed, monkeypatch):
+    monkeypatch.setattr(Workers, "open_to_short", False)  # all on the loop
     own = Sandbox(await make_runtime())
     guests = [(await own.load(js_wasm), do("visits")), (await own.load(c_wasm), b"h")]
     for _ in range(10):

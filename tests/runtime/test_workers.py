@@ -1,6 +1,8 @@
 """Worker threads: functions take turns, whatever one of them floods; who gives up has no turn."""
 
 import asyncio
+import ctypes
+import os
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -158,6 +160,64 @@ async def test_who_waits_for_a_place_is_told_of_it_after_slices_too(
     assert place.result()
     for fiber in (renewed, spinning):
         threads.release(fiber)
+    threads.close()
+
+
+async def test_one_waking_is_for_all_short_slices_of_a_pass(
+    make_runtime: Callable[..., object], c_wasm: bytes
+) -> None:
+    """Two threads sleep; the first slice ends only when somebody says so, and the second meanwhile."""
+    own = Sandbox(await make_runtime())  # type: ignore[misc]
+    cold, spinner, other = own.runtime._tiers.cold, await own.load(c_wasm), await own.load(wat.component())
+    threads, fibers = Workers(2, asyncio.get_running_loop()), []
+    for component, event in ((spinner, b"s"), (other, b"{}")):
+        assert cold.take()
+        fibers.append(Fiber(component, cold, Limits()))
+        fibers[-1].begin(event, FakeHost())
+    async with asyncio.timeout(30):
+        spins, ends = (asyncio.create_task(threads.advance("one", fiber, short=True)) for fiber in fibers)
+        assert await ends == OVER
+        assert not spins.done()
+        while not spins.done():
+            cold.engine.increment_epoch()
+            await asyncio.sleep(0.001)
+    for fiber in fibers:
+        threads.release(fiber)
+    threads.close()
+
+
+async def test_a_thread_frees_the_guest_and_what_it_returned_stays(
+    make_runtime: Callable[..., object], c_wasm: bytes
+) -> None:
+    """There is one slot: the second has it while the first is not released."""
+    own = Sandbox(await make_runtime(max_instances=1))  # type: ignore[misc]
+    tier, guest = own.runtime._tiers.cold, await own.load(c_wasm)
+    threads, fibers = Workers(1, asyncio.get_running_loop()), [Fiber(guest, tier, Limits()) for _ in range(2)]
+    for fiber in fibers:
+        fiber.begin(b"h", FakeHost())
+        assert await threads.advance("one", fiber, short=True) == OVER
+    for fiber in fibers:
+        seen = fiber.seen()
+        assert (fiber.failure(), ctypes.string_at(seen.text, seen.size)) == (None, b'"hello from C"')
+        fiber.release()
+    threads.close()
+
+
+async def test_nobody_is_told_of_what_is_renewed(make_runtime: Callable[..., object], c_wasm: bytes) -> None:
+    own = Sandbox(await make_runtime())  # type: ignore[misc]
+    guest, loop, done = await own.load(c_wasm), asyncio.get_running_loop(), []
+    threads = Workers(1, loop)
+    loop.remove_reader(threads._look)
+    assert guest.tier.take()
+    fiber = Fiber(guest, guest.tier, Limits())
+    threads.renew(fiber, lambda: done.append(fiber), wake=True)
+    async with asyncio.timeout(30):
+        while not done:
+            await asyncio.sleep(0.001)
+            threads.take_back()
+    with pytest.raises(BlockingIOError):
+        os.read(threads._look, 1)
+    fiber.release()
     threads.close()
 
 

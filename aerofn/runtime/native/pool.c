@@ -20,6 +20,7 @@ struct pool {
     bool told; /* and `done` has not been empty since */
     bool expected; /* somebody waits for a release */
     bool closing;
+    unsigned asleep; /* how many wait for `there` */
     unsigned count;
     pthread_t threads[];
 };
@@ -91,6 +92,8 @@ static void *serve(void *given)
         if (!run)
             run = shift(&pool->renewals);
         if (run) {
+            if (pool->asleep && pool->waiting.first) /* one waking is for all that is put in at once */
+                pthread_cond_signal(&pool->there);
             enum errand errand = run->errand; /* one that is renewed forgets it */
             pthread_mutex_unlock(&pool->lock);
             work(run);
@@ -103,7 +106,9 @@ static void *serve(void *given)
         } else if (pool->closing) {
             break;
         } else {
+            pool->asleep++;
             pthread_cond_wait(&pool->there, &pool->lock);
+            pool->asleep--;
         }
     }
     pthread_mutex_unlock(&pool->lock);
