@@ -10,7 +10,7 @@ from collections.abc import Hashable
 from aerofn.runtime.components import Component
 from aerofn.runtime.line import Line
 
-MOST = 12  # shares: each run may take a whole slice, whatever others of its component took
+MOST = 16  # shares: each run may take a whole slice, whatever others of its component took
 LEAST = 4  # of those that take long: with fewer a thread would be idle
 MOST_NS = 2_000_000  # of a processor's time: more of JavaScript's memories at once do not fit into its caches
 

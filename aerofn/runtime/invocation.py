@@ -5,6 +5,7 @@ import ctypes
 import logging
 import time
 from collections.abc import Hashable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from aerofn.errors import SteppedAside
@@ -128,9 +129,8 @@ class Invocation:
             self._arm()
             return await workers.advance(self.owner, self._fiber)
         # soon over: a timer would be dearer than many a run
-        said = await workers.advance(self.owner, self._fiber, short=True)
-        self._runtime.backlog.leave(self._share)
-        return said
+        leave = partial(self._runtime.backlog.leave, self._share)
+        return await workers.advance(self.owner, self._fiber, leave)
 
     async def _after_slice(self, *, asked: bool) -> None:
         """The loop waited for nothing: the guest's slice is used up, it gave way by itself, or it asked for little."""

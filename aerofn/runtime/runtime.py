@@ -144,7 +144,9 @@ class Runtime:
     async def _run_away(self, invocation: Invocation) -> Run:
         share = Share(invocation.component)
         if not self.backlog.take(share):
-            await self.backlog.wait(invocation.owner, share)
+            self.workers.take_back()  # they may have done what nobody knows of
+            if not self.backlog.take(share):
+                await self.backlog.wait(invocation.owner, share)
         try:
             if not invocation.is_short:  # as others have shown meanwhile
                 self.backlog.leave(share)

@@ -20,11 +20,11 @@ _MANY = 4096  # bytes of a pipe, of which each says no more than "look"
 class Slice:
     """A fiber that is to be advanced once, and who waits for that on the loop."""
 
-    __slots__ = ("fiber", "given", "said", "short", "waiter")
+    __slots__ = ("done", "fiber", "given", "said", "waiter")
 
-    def __init__(self, fiber: Fiber, *, short: bool) -> None:
+    def __init__(self, fiber: Fiber, done: Callable[[], None] | None) -> None:
         self.fiber = fiber
-        self.short = short
+        self.done = done  # a short one's: called before the waiter learns of it
         self.given = False  # to the threads: it cannot be taken back
         self.said: int | None = None  # what advancing it said
         self.waiter: asyncio.Future[None] | None = None
@@ -85,8 +85,8 @@ class Workers:
         """Whether a thread is free of long slices."""
         return self._pool is not None and self._long < self._count
 
-    async def advance(self, owner: Hashable, fiber: Fiber, *, short: bool = False) -> int:
-        """`fiber.advance` on a thread, in a turn of `owner`; a `short` one at once.
+    async def advance(self, owner: Hashable, fiber: Fiber, short: Callable[[], None] | None = None) -> int:
+        """`fiber.advance` on a thread, in a turn of `owner`; a short one at once, and `short` is called after it.
 
         Cancelling waits until no thread is at it any more (it, and what the threads had before it), or takes it out
         of the line.
@@ -96,8 +96,8 @@ class Workers:
         """
         if self._pool is None:
             raise HostError("The runtime is closed.")
-        piece = Slice(fiber, short=short)
-        if short:
+        piece = Slice(fiber, short)
+        if short is not None:
             self._give_short(piece)
         else:
             self._line.put(owner, piece)
@@ -190,15 +190,20 @@ class Workers:
     def take_back(self) -> None:
         """Look at what the threads have done."""
         while self._pool is not None and (address := sandbox.pool_done(self._pool)):
-            done = self._given.pop(address)
-            if isinstance(done, Slice):
-                self._slices -= 1
-                if not done.short:
-                    self._long -= 1
-                done.finish(done.fiber.seen().state)
+            given = self._given.pop(address)
+            if isinstance(given, Slice):
+                self._over(given)
             else:
-                done()
+                given()
                 self._freed.set()
+
+    def _over(self, piece: Slice) -> None:
+        self._slices -= 1
+        if piece.done is None:
+            self._long -= 1
+        else:
+            piece.done()
+        piece.finish(piece.fiber.seen().state)
 
     def close(self) -> None:
         """Stop the threads when they have done all they have; nobody may wait for them any more."""

@@ -31,10 +31,9 @@ def away(monkeypatch: pytest.MonkeyPatch) -> list[Fiber]:
     """Those whose first slice was a thread's."""
     fibers, advance = [], Workers.advance
 
-    def noting(self: Workers, owner: object, fiber: Fiber, *, short: bool = False) -> Awaitable[int]:
-        if short:
-            fibers.append(fiber)
-        return advance(self, owner, fiber, short=short)
+    def noting(self: Workers, owner: object, fiber: Fiber, *short: Callable[[], None]) -> Awaitable[int]:
+        fibers.extend([fiber] if short else [])
+        return advance(self, owner, fiber, *short)
 
     monkeypatch.setattr(Workers, "advance", noting)
     return fibers

@@ -23,6 +23,10 @@ FLOOD = 40
 HELD = 2  # runs that one thread has in hand: the one it is at, and the next
 
 
+def short() -> None:
+    """A short slice is over."""
+
+
 class Held:
     """One worker, kept busy by a guest that spins until `let_go`, and the order of what ends after it."""
 
@@ -175,7 +179,7 @@ async def test_one_waking_is_for_all_short_slices_of_a_pass(
         fibers.append(Fiber(component, cold, Limits()))
         fibers[-1].begin(event, FakeHost())
     async with asyncio.timeout(30):
-        spins, ends = (asyncio.create_task(threads.advance("one", fiber, short=True)) for fiber in fibers)
+        spins, ends = (asyncio.create_task(threads.advance("one", fiber, short)) for fiber in fibers)
         assert await ends == OVER
         assert not spins.done()
         while not spins.done():
@@ -195,7 +199,7 @@ async def test_a_thread_frees_the_guest_and_what_it_returned_stays(
     threads, fibers = Workers(1, asyncio.get_running_loop()), [Fiber(guest, tier, Limits()) for _ in range(2)]
     for fiber in fibers:
         fiber.begin(b"h", FakeHost())
-        assert await threads.advance("one", fiber, short=True) == OVER
+        assert await threads.advance("one", fiber, short) == OVER
     for fiber in fibers:
         seen = fiber.seen()
         assert (fiber.failure(), ctypes.string_at(seen.text, seen.size)) == (None, b'"hello from C"')
