@@ -10,7 +10,9 @@ from collections.abc import Hashable
 from aerofn.runtime.components import Component
 from aerofn.runtime.line import Line
 
-MOST = 16  # shares: each run may take a whole slice, whatever others of its component took
+# Shares. Should each of them take a whole slice, against expectation, two threads have done them in 50 ms: that much
+# later than at its limit a run may end.
+MOST = 20
 LEAST = 4  # of those that take long: with fewer a thread would be idle
 MOST_NS = 2_000_000  # of a processor's time: more of JavaScript's memories at once do not fit into its caches
 
