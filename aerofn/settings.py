@@ -86,7 +86,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     slice_ms: Annotated[int, Meta(ge=1, le=1000)] = 5
     """How long a guest may compute on the event loop before it moves to a worker thread."""
     worker_threads: Positive = 2
-    """Threads for guests that compute longer than a slice."""
+    """Threads for guests that compute longer than a slice, and for runs beside others."""
     max_invocations: Positive = 256
     """Invocations that run on this node at the same time."""
     max_per_function: Positive = 192

@@ -1,7 +1,7 @@
 """How much the threads are given of short runs: as much as is over in a moment. Who comes then waits, owners in turn.
 
-They take these runs in the order in which they come, so that nobody's many may be in front of another's one; and a run
-that waits for its thread here has no sandbox yet.
+The threads take these runs in the order in which they get them: had they all of one's hundred, another's first would be
+behind these. A run that waits here has no sandbox yet.
 """
 
 import asyncio

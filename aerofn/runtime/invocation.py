@@ -77,7 +77,7 @@ class Invocation:
         Raises only CancelledError.
         """
         self._fiber, self._share = fiber, share
-        self._away = share is not None
+        self._away = share is not None  # a thread is to have its next slice, or had its last
         self._hot = self._was_hot = self._begins_hot and not self._away
         self._deadline = self._runtime.loop.time() + self.limits.timeout_ms / 1000
         fiber.begin(self.event, self._host)
@@ -220,14 +220,14 @@ class Invocation:
         elif over and not self._was_hot and runtime.spares.renew(self._fiber):
             pass
         # a hot one may have touched much memory, and giving that back takes a while
-        elif self._was_hot or self._away or self._is_heavy():
+        elif self._was_hot or self._away or self._better_freed_away():
             runtime.workers.release(self._fiber)
         elif over:
             runtime.ended.add(self._fiber)
         else:
             self._fiber.release()
 
-    def _is_heavy(self) -> bool:
+    def _better_freed_away(self) -> bool:
         """Whether freeing it holds others up, and a thread has time for that."""
         runtime = self._runtime
         heavy = self.component.tier.warm and runtime.spare_cores

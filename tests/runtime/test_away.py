@@ -39,6 +39,12 @@ def away(monkeypatch: pytest.MonkeyPatch) -> list[Fiber]:
     return fibers
 
 
+@pytest.fixture
+async def own(make_runtime: Make) -> Sandbox:
+    """A runtime with the usual limits."""
+    return Sandbox(await make_runtime())
+
+
 async def crowd(own: Sandbox, guest: object, event: bytes, count: int = CROWD, **limits: int) -> list[Run]:
     """So many runs at once, each a task of its own."""
     return list(await asyncio.gather(*(own.run(guest, event, **limits) for _ in range(count))))  # type: ignore[arg-type]
@@ -73,9 +79,8 @@ async def test_those_of_a_crowd_are_the_threads_if_there_are_two_cores(
 
 
 async def test_one_that_waits_for_its_host_begins_on_the_loop_the_next_time(
-    make_runtime: Make, js_wasm: bytes, away: list[Fiber]
+    own: Sandbox, js_wasm: bytes, away: list[Fiber]
 ) -> None:
-    own = Sandbox(await make_runtime())
     guest = await own.load(js_wasm)
     for deed, some in (("greet", True), ("query", False), ("query", False), ("greet", True)):
         # the first one, on the loop, tells what the others are taken for
@@ -103,9 +108,8 @@ async def test_those_that_wait_for_their_host_hold_up_nobody(
 
 
 async def test_what_is_told_of_them_is_what_is_told_of_one_on_the_loop(
-    make_runtime: Make, js_wasm: bytes, away: list[Fiber]
+    own: Sandbox, js_wasm: bytes, away: list[Fiber]
 ) -> None:
-    own = Sandbox(await make_runtime())
     guest = await own.load(js_wasm)
     for event in (do("greet"), do("throw"), do("env", key="GREETING"), do("log", times=300)):
         alone, host = await own.run(guest, event), FakeHost()
@@ -130,9 +134,8 @@ async def test_lines_come_in_order_from_each(make_runtime: Make, js_wasm: bytes,
 
 
 async def test_one_that_spins_ends_at_its_limit_and_the_others_succeed(
-    make_runtime: Make, js_wasm: bytes, away: list[Fiber]
+    own: Sandbox, js_wasm: bytes, away: list[Fiber]
 ) -> None:
-    own = Sandbox(await make_runtime())
     guest = await own.load(js_wasm)
     runs = [own.run(guest, do("spin" if n % 8 == 7 else "greet"), timeout_ms=300) for n in range(CROWD)]
     ended = await asyncio.gather(*runs)
@@ -143,9 +146,8 @@ async def test_one_that_spins_ends_at_its_limit_and_the_others_succeed(
 
 
 async def test_traps_and_too_much_memory_beside_others(
-    make_runtime: Make, js_wasm: bytes, away: list[Fiber]
+    own: Sandbox, js_wasm: bytes, away: list[Fiber]
 ) -> None:
-    own = Sandbox(await make_runtime())
     guest = await own.load(js_wasm)
     bombs = [own.run(guest, do("bomb"), memory_mb=32) for _ in range(4)]
     ended = await asyncio.gather(crowd(own, guest, do("visits")), *bombs, crowd(own, guest, do("visits")))
@@ -155,9 +157,8 @@ async def test_traps_and_too_much_memory_beside_others(
 
 
 async def test_who_is_cancelled_leaves_nothing_behind(
-    make_runtime: Make, js_wasm: bytes, away: list[Fiber]
+    own: Sandbox, js_wasm: bytes, away: list[Fiber]
 ) -> None:
-    own = Sandbox(await make_runtime())
     guest = await own.load(js_wasm)
     await own.run(guest, do("visits"))
     for passes in range(12):  # in line, in a thread, with the result on its way
@@ -197,9 +198,8 @@ async def test_while_guests_that_compute_have_all_the_threads_it_is_the_loops(
 
 
 async def test_a_flood_that_looks_short_is_not_all_in_front_of_anothers_run(
-    make_runtime: Make, js_wasm: bytes, c_wasm: bytes, away: list[Fiber]
+    own: Sandbox, js_wasm: bytes, c_wasm: bytes, away: list[Fiber]
 ) -> None:
-    own = Sandbox(await make_runtime())
     guest, other = await own.load(c_wasm), await own.load(js_wasm)
     for _ in range(40):
         guest.ran(20_000)
@@ -211,10 +211,9 @@ async def test_a_flood_that_looks_short_is_not_all_in_front_of_anothers_run(
 
 
 async def test_what_others_show_counts_for_those_who_wait(
-    make_runtime: Make, js_wasm: bytes, away: list[Fiber]
+    own: Sandbox, js_wasm: bytes, away: list[Fiber]
 ) -> None:
     """That the component computes for long, here: its runs have slices in turn then."""
-    own = Sandbox(await make_runtime())
     guest = await own.load(js_wasm)
     assert {run.outcome for run in await crowd(own, guest, do("work", rounds=200_000), 60)} == {
         Outcome.SUCCESS
@@ -224,10 +223,9 @@ async def test_what_others_show_counts_for_those_who_wait(
 
 
 async def test_a_lone_run_beside_one_that_computes_is_the_loops(
-    make_runtime: Make, js_wasm: bytes, c_wasm: bytes, away: list[Fiber]
+    own: Sandbox, js_wasm: bytes, c_wasm: bytes, away: list[Fiber]
 ) -> None:
     """A thread would have to be woken, which takes longer than the run."""
-    own = Sandbox(await make_runtime())
     guest, spinner = await own.load(js_wasm), await own.load(c_wasm)
     spinner.heat = HOT
     spinning = asyncio.create_task(own.run(spinner, b"s", timeout_ms=60_000))
