@@ -96,7 +96,7 @@ def _spidermonkey(node: Path, _toolchain: Path, progress: Callable[[str], None])
         )
         with tempfile.TemporaryDirectory(prefix="aerofn-spidermonkey-") as name:
             made = Path(name) / "component.wasm"
-            if not kept.take(key, made):
+            if kept.take(key, made) is None:
                 request = {"do": "freeze", "spidermonkey": str(toolchain), "contract": str(contract())}
                 told = workshop(node).ask({**request, "code": code, "output": str(made)})
                 if "failure" in told:

@@ -5,8 +5,10 @@ CPython or SpiderMonkey differ.
 """
 
 import contextlib
+import json
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 MOST = 24  # components; a Python one is some 20 MB
@@ -18,22 +20,31 @@ class Kept:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def take(self, key: str, output: Path) -> bool:
-        """Write the component of `key` to `output`; false if it is not here."""
+    def take(self, key: str, output: Path) -> list[str] | None:
+        """Write the component of `key` to `output`, and give the warnings of its build; None if it is not here."""
         kept = self._folder / f"{key}.wasm"
         try:
             shutil.copyfile(kept, output)
             os.utime(kept)
         except FileNotFoundError:
-            return False
-        return True
+            return None
+        with contextlib.suppress(FileNotFoundError):
+            warnings: list[str] = json.loads(self._warnings(kept).read_text(encoding="utf-8"))
+            return warnings
+        return []
 
-    def keep(self, key: str, component: Path) -> None:
-        """Keep a component."""
+    def keep(self, key: str, component: Path, warnings: Sequence[str] = ()) -> None:
+        """Keep a component, and what its build warned of."""
+        kept = self.opened() / f"{key}.wasm"
+        if warnings:
+            self._warnings(kept).write_text(json.dumps(warnings), encoding="utf-8")
         partial = self.opened() / f"{key}.{os.getpid()}.partial"
         shutil.copyfile(component, partial)
-        partial.rename(self._folder / f"{key}.wasm")
+        partial.rename(kept)
         self.tidy()
+
+    def _warnings(self, kept: Path) -> Path:
+        return kept.with_suffix(".json")
 
     def opened(self) -> Path:
         """The folder, made if need be."""
@@ -46,3 +57,4 @@ class Kept:
             oldest_first = sorted(self._folder.glob("*.wasm"), key=lambda path: path.stat().st_mtime)
             for path in oldest_first[:-MOST]:
                 path.unlink()
+                self._warnings(path).unlink(missing_ok=True)

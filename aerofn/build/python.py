@@ -55,11 +55,13 @@ def build_python(source: Path, output: Path, *, progress: Callable[[str], None] 
         _demand_modules(source, stage)
         kept = Kept(toolchain_root() / "built")
         key = stage.digest(TOOL, version)
-        if not kept.take(key, output):
+        warnings = kept.take(key, output)
+        if warnings is None:
             progress(f"building {source.name} (some 20 seconds; unchanged, it is there at once)")
             _componentize(stage, output)
-            kept.keep(key, output)
-    return built(output, time.perf_counter() - started, [])
+            warnings = json.loads((stage.app / "warnings.json").read_text(encoding="utf-8"))
+            kept.keep(key, output, warnings)
+    return built(output, time.perf_counter() - started, warnings)
 
 
 def _toolchain() -> str:

@@ -19,7 +19,7 @@ class Ticker:
     def add(self, engine: int) -> None:
         """Tick for an engine (its address) too, which it keeps alive; before `start`."""
         if not sandbox.ticker_add(self.at, engine):
-            raise ValueError("a ticker has two engines at the most")
+            raise ValueError("a ticker has three engines at the most")
 
     def start(self) -> None:
         """Start the thread.

@@ -167,7 +167,7 @@ async def test_a_run_for_which_there_is_no_ticker_fails_and_the_next_one_tries_a
     assert (await own.run(guest)).outcome is Outcome.SUCCESS
 
 
-async def test_it_has_two_engines_at_the_most(clocked: Make) -> None:
+async def test_it_has_three_engines_at_the_most(clocked: Make) -> None:
     own = await clocked()
-    with pytest.raises(ValueError, match="two engines"):
+    with pytest.raises(ValueError, match="three engines"):
         own.ticker.add(own._tiers.cold.engine_at)

@@ -9,7 +9,7 @@
 #include <time.h>
 
 enum {
-    ENGINES = 2,
+    ENGINES = 3,
     IDLE_TICKS = 20, /* how long it keeps ticking when no guest runs: parking and waking are not free */
 };
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from aerofn import _host, _json, _log
+from aerofn import _host, _json, _log, _seeds
 from aerofn._errors import ROOT, describe
 from aerofn.event import Event, input_of
 
@@ -32,9 +32,11 @@ def load(file: str) -> Handler:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    with _seeds.noted():
+        spec.loader.exec_module(module)
     handler = _find(module)
     _keep_sources()
+    _note("warnings", [f"{file}: {warning}" for warning in _seeds.settle(vars(module))])
     return handler
 
 
@@ -80,6 +82,7 @@ def _keep_sources() -> None:
 
 def handle(handler: Handler, text: str) -> str:
     """The export `handle`: the result's JSON; raises Err with the error's."""
+    _seeds.renew()
     _host.begin()
     try:
         event = Event(_json.parse(text))
@@ -102,4 +105,9 @@ def note_failure(error: BaseException) -> None:
         "line": line,
         "module": getattr(error, "name", None) if isinstance(error, ModuleNotFoundError) else None,
     }
-    Path(ROOT, "failure.json").write_text(json.dumps(found), encoding="utf-8")
+    _note("failure", found)
+
+
+def _note(name: str, what: Any) -> None:
+    """Leave word for the build, which reads it where the author's files are."""
+    Path(ROOT, f"{name}.json").write_text(json.dumps(what), encoding="utf-8")

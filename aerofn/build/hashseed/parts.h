@@ -1,0 +1,20 @@
+// What the files of this module have of one another.
+#pragma once
+
+#include <stdbool.h>
+
+#include "cpython.h"
+
+// forget.c
+extern const Tuple *moments;  // the types of `Moment`
+bool is_a(Object *object, Type *type);
+int forget(Object *object, void *unused);
+void forget_hashes(void);
+
+// table.c
+const TextEntry *entries_of_texts(const Keys *keys);
+int32_t hash_of_text(const Str *text);
+void lay_texts(Keys *keys);
+void lay_any(Keys *keys);
+void lay_ordered(OrderedDict *dict);
+bool lay_set(Set *set);  // whether any hash in it is another than before
