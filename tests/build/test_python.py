@@ -1,5 +1,6 @@
 """Python functions: real builds by componentize-py, run in real sandboxes with a host that answers from memory."""
 
+import asyncio
 import re
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ from aerofn.build import build
 from aerofn.build.staging import SDK, staged
 from aerofn.errors import InvalidRequest
 from aerofn.model import Outcome
+from aerofn.runtime.tier import VAST_SLOTS
 from tests.build.conftest import FUNCTIONS, Call, FakeHost, Functions, output
 
 pytest.importorskip("componentize_py")
@@ -119,6 +121,18 @@ async def test_every_invocation_is_fresh(python: Call) -> None:
     assert first[3] > 1_700_000_000
     assert first[4] == second[4]
     assert first[5] == "at the top level"
+
+
+async def test_more_at_once_than_there_are_slots_that_keep_their_pages(
+    python: Call, functions: Functions
+) -> None:
+    component = await functions.load(SOURCE)
+    assert component.tier.name == "vast"
+    for _ in range(2):  # the second time, slots have been used
+        runs = [python("query", FakeHost(), sql="select 1", params=[]) for _ in range(VAST_SLOTS + 4)]
+        assert {run.outcome for run in await asyncio.gather(*runs)} == {Outcome.SUCCESS}
+        fresh = await asyncio.gather(*(python("fresh") for _ in range(VAST_SLOTS + 4)))
+        assert {output(run)[0] for run in fresh} == {1}
 
 
 async def test_modules_and_packages_beside_it(python: Call) -> None:
