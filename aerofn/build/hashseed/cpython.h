@@ -14,6 +14,7 @@ typedef struct {  // Include/object.h: PyObject
 } Object;
 
 typedef int (*Visit)(Object *, void *);
+typedef int32_t (*Hash)(Object *);
 
 struct Type {  // Include/cpython/object.h: PyTypeObject
     Object head;
@@ -21,7 +22,7 @@ struct Type {  // Include/cpython/object.h: PyTypeObject
     const char *name;
     int32_t basic_size, item_size;
     void *slots[9];
-    int32_t (*hash)(Object *);
+    Hash hash;
     void *more_slots[5];
     uint32_t flags;
     const char *doc;

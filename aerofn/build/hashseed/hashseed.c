@@ -12,10 +12,11 @@
 #include "parts.h"
 
 enum { INTERNED = 9148 };  // where _PyRuntime.cached_objects.interned_strings is
-enum { VERSION = 0x030e00f0, API = 1013, NO_ARGUMENTS = 4, ARGUMENTS = 1, MOST_ROUNDS = 16 };
+enum { VERSION = 0x030e00f0, API = 1013, NO_ARGUMENTS = 4, ARGUMENTS = 1 };
 
 static const Dict *interned;  // texts by themselves, and, those that CPython's own data has:
 static InternedTable *interned_static;
+static Hash frozenset_hash;
 
 // --- interned texts ---
 
@@ -94,53 +95,33 @@ static void lay_all_texts(void) {
     }
 }
 
-// Whether what it has for a hash has nothing to do with a frozenset.
-static bool is_plain(const Object *object) {
-    if (object->type == &PyTuple_Type) {
-        const Tuple *tuple = (const Tuple *)object;
-        for (int32_t at = 0; at < tuple->size; at++)
-            if (!is_plain(tuple->items[at])) return false;
-        return true;
+// A frozenset's hash is made of its members', and they can be in one another, at any depth and in any object. So while
+// tables are laid out, its type's function for it is this one, and who asks a frozenset finds it laid out.
+static int32_t hash_of_frozenset(Object *object) {
+    Set *set = (Set *)object;
+    if (!set->finger) {  // which only a set's pop() uses
+        set->finger = 1;
+        lay_set(set);
     }
-    return object->type->flags & (STR | BYTES | INT | TYPE) || object->type->hash == PyBaseObject_Type.hash;
+    return frozenset_hash(object);
 }
 
-static bool has_plain_members(const Set *set) {
-    for (int32_t at = 0; at <= set->mask; at++) {
-        SetEntry member = set->table[at];
-        if (member.key && member.hash != -1 && !is_plain(member.key)) return false;
-    }
-    return true;
-}
-
-static bool lay_frozensets(bool plain) {
-    bool changed = false;
+static void exchange_hash(Hash from, Hash to) {
+    PyFrozenSet_Type.hash = to;
     for (uint32_t at = 0; at < tables.count; at++) {
-        Set *set = (Set *)tables.items[at];
-        if (!is_set(&set->head, &PyFrozenSet_Type) || has_plain_members(set) != plain) continue;
-        changed |= lay_set(set);
+        Type *type = (Type *)tables.items[at];
+        if (type->head.type->flags & TYPE && type->hash == from) type->hash = to;
     }
-    return changed;
 }
 
-// Whether a frozenset with such members was asked for its hash, perhaps before it had its own: `lay_set` asks none.
-static bool are_nested(void) {
-    for (uint32_t at = 0; at < tables.count; at++) {
-        Set *set = (Set *)tables.items[at];
-        if (is_set(&set->head, &PyFrozenSet_Type) && set->hash != -1 && !has_plain_members(set)) return true;
-    }
-    return false;
+static void lay_frozensets(void) {
+    for (uint32_t at = 0; at < tables.count; at++)
+        if (is_set(tables.items[at], &PyFrozenSet_Type)) hash_of_frozenset(tables.items[at]);
 }
 
-// They can be in one another, at any depth and in any object: then again and again, until nothing changes.
-static void lay_all_frozensets(void) {
-    lay_frozensets(true);
-    bool changed = lay_frozensets(false) && are_nested();
-    for (int round = 0; changed && round < MOST_ROUNDS; round++) {
-        forget_hashes();
-        lay_all_texts();
-        changed = lay_frozensets(false);
-    }
+static void forget_frozensets(void) {
+    for (uint32_t at = 0; at < tables.count; at++)
+        if (is_set(tables.items[at], &PyFrozenSet_Type)) ((Set *)tables.items[at])->finger = 0;
 }
 
 static void lay_the_rest(void) {
@@ -158,8 +139,10 @@ static void lay_everything(void) {
     hash_interned();
     PyUnstable_GC_VisitObjects(find_table, NULL);
     lay_all_texts();
-    lay_all_frozensets();
+    exchange_hash(frozenset_hash, hash_of_frozenset);
+    lay_frozensets();
     lay_the_rest();
+    exchange_hash(hash_of_frozenset, frozenset_hash);
 }
 
 static int32_t count_keys(void) {
@@ -190,6 +173,7 @@ static Object *settle(Object *self, Object *arguments) {
     forget_hashes();
     lay_everything();
     forget_hashes();
+    forget_frozensets();
     lay_all_texts();
     if (!PyObject_CallNoArgs(freeze)) return NULL;
     PyUnstable_GC_VisitObjects(find_frozen, NULL);
@@ -211,12 +195,14 @@ static int find_interned(Object *object, void *unused) {
 
 // Whether this is the CPython whose layout is known here.
 static bool fits(void) {
+    if (Py_Version != VERSION || PyType_Type.basic_size != sizeof(HeapType) || PyDict_Type.basic_size != sizeof(Dict) ||
+        PyODict_Type.basic_size != sizeof(OrderedDict) || PySet_Type.basic_size != sizeof(Set) ||
+        PyTuple_Type.basic_size != sizeof(Tuple))
+        return false;
+    frozenset_hash = PyFrozenSet_Type.hash;
     interned_static = *(InternedTable **)(_PyRuntime + INTERNED);
     PyUnstable_GC_VisitObjects(find_interned, NULL);
-    return Py_Version == VERSION && PyType_Type.basic_size == sizeof(HeapType) &&
-           PyDict_Type.basic_size == sizeof(Dict) && PyODict_Type.basic_size == sizeof(OrderedDict) &&
-           PySet_Type.basic_size == sizeof(Set) && PyTuple_Type.basic_size == sizeof(Tuple) &&
-           interned && interned->used > 1000 && interned_static->used > 1000;
+    return interned && interned->used > 1000 && interned_static->used > 1000;
 }
 
 static Method methods[] = {

@@ -17,4 +17,4 @@ int32_t hash_of_text(const Str *text);
 void lay_texts(Keys *keys);
 void lay_any(Keys *keys);
 void lay_ordered(OrderedDict *dict);
-bool lay_set(Set *set);  // whether any hash in it is another than before
+void lay_set(Set *set);

@@ -93,8 +93,8 @@ static void put_into_set(Set *set, SetEntry new) {
             }
 }
 
-bool lay_set(Set *set) {
-    if (!set->used) return false;
+void lay_set(Set *set) {
+    if (!set->used) return;
     SetEntry *members = PyMem_Malloc((size_t)set->used * sizeof *members);
     if (!members) __builtin_trap();
     int32_t count = 0;
@@ -112,5 +112,4 @@ bool lay_set(Set *set) {
         for (int32_t at = 0; at < count; at++) put_into_set(set, members[at]);
     }
     PyMem_Free(members);
-    return changed;
 }

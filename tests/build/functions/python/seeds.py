@@ -1,12 +1,14 @@
 """Tables of every kind, made at the top level under the build's seed, and looked into under the invocation's."""
 
 import collections
+import contextvars
 import dataclasses
 import datetime
 import enum
 import functools
 import gc
 import random
+import re
 import sys
 import types
 import weakref
@@ -148,6 +150,21 @@ LISTED = {f"key {n}": n for n in range(3)}
 VIEW, ITERATOR = MANY.keys(), iter(LISTED.items())
 FIRST_OF_ITERATOR = next(ITERATOR)
 PROXY = types.MappingProxyType({"by proxy": 1})
+VARIABLE = contextvars.ContextVar("a variable")
+VARIABLE.set("its value")
+CONTEXT, PATTERNS = contextvars.copy_context(), {re.compile("a b"): 1, re.compile(b"c d"): 2}
+ENUMS = enum.Enum("ENUMS", {"ONE": "value one", "TWO": "value two"})
+
+
+def _failure():
+    try:
+        inside = {"in a frame": {("key of", "a frame")}}
+        raise ValueError(inside)
+    except ValueError as error:
+        return error
+
+
+FAILURE = _failure()
 
 
 def _generate():
@@ -280,6 +297,17 @@ def other_mappings():
     return (
         COUNTED[new("l")] == 3 and GROUPED[new("x y")] == [1] and CHAINED[new("be hind")] == 2
         and PROXY[new("by proxy")] == 1 and new("key 50") in VIEW and frozen_early[new("put away")] == {new("early on")}
+    )  # fmt: skip
+
+
+@check
+def frames_contexts_and_patterns():
+    inside = FAILURE.__traceback__.tb_frame.f_locals["inside"]
+    return (
+        (new("key of"), new("a frame")) in inside[new("in a frame")] and inside is FAILURE.args[0]
+        and CONTEXT[VARIABLE] == "its value" and CONTEXT.run(VARIABLE.get) == "its value"
+        and PATTERNS[re.compile(new("a b"))] == 1 and PATTERNS[re.compile(bytes(bytearray(b"c d")))] == 2
+        and ENUMS(new("value two")) is ENUMS.TWO and ENUMS[new("ONE")] is ENUMS.ONE
     )  # fmt: skip
 
 
