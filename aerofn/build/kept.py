@@ -36,9 +36,10 @@ class Kept:
     def keep(self, key: str, component: Path, warnings: Sequence[str] = ()) -> None:
         """Keep a component, and what its build warned of."""
         kept = self.opened() / f"{key}.wasm"
+        partial = kept.with_name(f"{key}.{os.getpid()}.partial")
         if warnings:
-            self._warnings(kept).write_text(json.dumps(warnings), encoding="utf-8")
-        partial = self.opened() / f"{key}.{os.getpid()}.partial"
+            partial.write_text(json.dumps(warnings), encoding="utf-8")
+            partial.rename(self._warnings(kept))
         shutil.copyfile(component, partial)
         partial.rename(kept)
         self.tidy()

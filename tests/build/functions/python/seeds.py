@@ -63,16 +63,8 @@ class Person:
     tags: frozenset = frozenset()
 
 
-class Text(str):
-    pass
-
-
-class Pair(collections.namedtuple("Pair", "left right")):
-    __slots__ = ()
-
-
-class Members(frozenset):
-    pass
+Pair = collections.namedtuple("Pair", "left right")
+Text, Members = type("Text", (str,), {}), type("Members", (frozenset,), {})
 
 
 class Day(datetime.date):
