@@ -28,18 +28,18 @@ class Kept:
             os.utime(kept)
         except FileNotFoundError:
             return None
-        with contextlib.suppress(FileNotFoundError):
+        try:
             warnings: list[str] = json.loads(self._warnings(kept).read_text(encoding="utf-8"))
-            return warnings
-        return []
+        except (FileNotFoundError, ValueError):  # let go of by another build, or cut off by a crash
+            return None
+        return warnings
 
     def keep(self, key: str, component: Path, warnings: Sequence[str] = ()) -> None:
         """Keep a component, and what its build warned of."""
         kept = self.opened() / f"{key}.wasm"
         partial = kept.with_name(f"{key}.{os.getpid()}.partial")
-        if warnings:
-            partial.write_text(json.dumps(warnings), encoding="utf-8")
-            partial.rename(self._warnings(kept))
+        partial.write_text(json.dumps(warnings), encoding="utf-8")
+        partial.rename(self._warnings(kept))
         shutil.copyfile(component, partial)
         partial.rename(kept)
         self.tidy()

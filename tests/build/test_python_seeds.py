@@ -84,20 +84,34 @@ async def test_a_handler_in_async_python_has_one_too(functions: Functions, tmp_p
 
 
 KEEPERS = """
-KEYS = {pathlib.PurePosixPath("a b"): 1, Keeping("a b"): 1, Early("a b"): 1, Cached("a b"): 1, Slotted("a b"): 1}
+KINDS = (pathlib.PurePosixPath, Keeping, Early, Cached, Slotted, InNew, Summed, OfAnother, InTuple, ByProperty)
+KEYS = {kind("a b"): 1 for kind in KINDS}
 """
 TOP_LEVELS = {
     "objects that keep their hash": (
         KEEPERS,
-        "fn.py: the top level makes objects that keep their hash"
-        " (keeping.Cached, keeping.Early, keeping.Keeping and 2 more)",
+        "the top level makes objects that keep their hash"
+        " (keeping.ByProperty, keeping.Cached, keeping.Early and 7 more)",
     ),
     "hashes themselves": (
         "KEYS = {hash('a b'): 1}",
-        "fn.py: the top level (fn.py) asks hash() of something, and may keep what it says",
+        "the top level asks hash() of something (fn.py, <module>), and may keep what it says",
+    ),
+    "a set that is gone through": (
+        "KEYS = {'a b', 'c d'}\nGOING = iter(KEYS)\nnext(GOING)",
+        "the top level has begun to go through a set",
+    ),
+    "a hash that is refused later": (
+        "KEYS = {Fickle(): 1}\nFickle.broken = True",
+        "the hash of an object of the top level cannot be had again",
+    ),
+    "a hash that changes its own table": (
+        "KEYS = {}\nKEYS.update((Greedy(KEYS), n) for n in range(2))\nGreedy.hungry = True",
+        None,
     ),
     "objects that could keep it and have not, and numbers": (
-        "PATH, KEEPING = pathlib.PurePosixPath('a b'), Keeping('a b')\nKEYS = {Numbered(7): 1, hash(7): 2}",
+        "PATH, KEEPING = pathlib.PurePosixPath('a b'), Keeping('a b')\n"
+        "KEYS = {Numbered(7): 1, hash(7): 2, Commit('abc', 3): 3}",
         None,
     ),
     "what its author wants so": (f"{KEEPERS}\nKEEP_HASH_SEED = True", None),
@@ -154,6 +168,85 @@ class Slotted:
             return self._kept
 
 
+class InNew:
+    def __new__(cls, text):
+        self = super().__new__(cls)
+        self._hash = hash(text)
+        return self
+
+    def __hash__(self):
+        return self._hash
+
+
+class Summed:
+    def __init__(self, text):
+        self.text, self.kept = text, None
+
+    def __hash__(self):
+        if self.kept is None:
+            self.kept = sum(hash(letter) for letter in self.text)
+        return self.kept
+
+
+class OfAnother:
+    def __init__(self, text):
+        self.kept = text.__hash__()
+
+    def __hash__(self):
+        return self.kept
+
+
+class InTuple:
+    def __init__(self, text):
+        self.key = (hash(text), text)
+
+    def __hash__(self):
+        return self.key[0]
+
+
+class ByProperty:
+    def __init__(self, text):
+        self.text, self.kept = text, None
+
+    @property
+    def once(self):
+        self.kept = self.kept or hash(self.text)
+        return self.kept
+
+    def __hash__(self):
+        return self.once
+
+
+class Fickle:
+    broken = False
+
+    def __hash__(self):
+        if Fickle.broken:
+            Fickle.broken = False
+            raise ValueError("no hash")
+        return hash("a b")
+
+
+class Greedy:
+    hungry = False
+
+    def __init__(self, table):
+        self.table = table
+
+    def __hash__(self):
+        if Greedy.hungry and len(self.table) < 200:
+            self.table.update((str(len(self.table)), n) for n in range(100))
+        return hash("greedy one")
+
+
+class Commit:
+    def __init__(self, hash, size):
+        self.hash, self.size = hash, size
+
+    def __hash__(self):
+        return hash((self.hash, self.size))
+
+
 class Numbered:
     def __init__(self, number):
         self.number = number
@@ -171,11 +264,12 @@ async def test_where_the_top_level_keeps_hashes_the_seed_stays_and_the_build_say
     source = tmp_path / "fn.py"
     source.write_text(
         f"from keeping import *\n\n\n{top_level}\n\n\ndef handler(payload):\n"
-        "    return [str(hash('some text')), all(key in KEYS for key in KEYS)]\n"
+        "    return [str(hash('some text')), all(key in KEYS for key in list(KEYS))]\n"
     )
     built = [build(source, tmp_path / "fn.wasm") for _ in range(2)]  # the second one was kept
     assert built[0].warnings == built[1].warnings
-    assert [told.partition(", so all")[0] for told in built[0].warnings] == ([warning] if warning else [])
+    told = [warning.partition(", so all")[0] for warning in built[0].warnings]
+    assert told == ([f"fn.py: {warning}"] if warning else [])
     component = await functions.load_bytes(built[1].output.read_bytes())
     runs = [output(await functions.run(component, {"trigger": "invoke", "payload": {}})) for _ in range(3)]
     stays = warning is not None or "KEEP_HASH_SEED" in top_level

@@ -70,6 +70,25 @@ static int forget_tracked(Object *object, void *unused) {
     return 1;
 }
 
+// Texts and bytes that are only held where no traverse comes: a time zone's name, CPython's bytes of length one. What
+// looks like one in memory and has its very hash is one, or was: nobody reads what is free.
+static void forget_unreachable(void) {
+    uint8_t *end = (uint8_t *)(__builtin_wasm_memory_size(0) << 16);
+    for (Object *one = (Object *)1024; (uint8_t *)one < end - 64; one = (Object *)((uint8_t *)one + 4)) {
+        bool text = one->type == &PyUnicode_Type;
+        if (!text && one->type != &PyBytes_Type) continue;
+        Str *as_text = (Str *)one;  // whose length and hash lie where those of bytes do
+        uint32_t kind = text ? as_text->kind : 1;
+        if ((text && (as_text->interned || !as_text->compact)) || as_text->hash == -1 || as_text->length <= 0) continue;
+        if (kind != 1 && kind != 2 && kind != 4) continue;
+        uint8_t *data = (uint8_t *)one + (text ? sizeof(Str) + (as_text->ascii ? 0 : 8) : sizeof(Bytes));
+        uint32_t room = (uint32_t)(end - data) / kind;
+        if ((uint32_t)as_text->length >= room || data[(uint32_t)as_text->length * kind]) continue;  // each ends with 0
+        if (Py_HashBuffer(data, as_text->length * (int32_t)kind) == as_text->hash) as_text->hash = -1;
+    }
+}
+
 void forget_hashes(void) {
+    forget_unreachable();
     PyUnstable_GC_VisitObjects(forget_tracked, NULL);
 }

@@ -9,14 +9,16 @@
 //   can; what stays is kept by interned texts and by the keys of dicts that have texts alone, for CPython relies on
 //   that. `renew` finds both by the tables, without a walk through the heap.
 // - Whatever else has a hash (tuples, frozensets, dates, weak references, the author's objects) is asked for it anew.
+#include <string.h>
+
 #include "parts.h"
 
 enum { INTERNED = 9148 };  // where _PyRuntime.cached_objects.interned_strings is
-enum { VERSION = 0x030e00f0, API = 1013, NO_ARGUMENTS = 4, ARGUMENTS = 1 };
+enum { VERSION = 0x030e00f0, API = 1013, NO_ARGUMENTS = 4, ARGUMENTS = 1, MOST_ROUNDS = 8 };
 
 static const Dict *interned;  // texts by themselves, and, those that CPython's own data has:
 static InternedTable *interned_static;
-static Hash frozenset_hash;
+static Hash frozenset_hash, python_hash;  // of the types; the latter for classes with a __hash__
 
 // --- interned texts ---
 
@@ -114,35 +116,93 @@ static void exchange_hash(Hash from, Hash to) {
     }
 }
 
-static void lay_frozensets(void) {
-    for (uint32_t at = 0; at < tables.count; at++)
-        if (is_set(tables.items[at], &PyFrozenSet_Type)) hash_of_frozenset(tables.items[at]);
-}
-
 static void forget_frozensets(void) {
     for (uint32_t at = 0; at < tables.count; at++)
         if (is_set(tables.items[at], &PyFrozenSet_Type)) ((Set *)tables.items[at])->finger = 0;
 }
 
-static void lay_the_rest(void) {
+static bool asks_python(Object *key);
+
+static bool set_asks_python(const Set *set) {
+    for (int32_t at = 0; at <= set->mask; at++)
+        if (set->table[at].key && set->table[at].hash != -1 && asks_python(set->table[at].key)) return true;
+    return false;
+}
+
+static bool dict_asks_python(const Dict *dict) {
+    const Entry *entries = (const Entry *)entries_of_texts(dict->keys);
+    for (int32_t at = 0; at < dict->keys->used; at++)
+        if (entries[at].key && asks_python(entries[at].key)) return true;
+    return false;
+}
+
+// Whether Python code is run for its hash, which may look into other tables.
+static bool asks_python(Object *key) {
+    if (key->type->hash == python_hash) return true;
+    if (is_set(key, &PyFrozenSet_Type)) return set_asks_python((Set *)key);
+    if (!(key->type->flags & TUPLE)) return false;
+    const Tuple *tuple = (const Tuple *)key;
+    for (int32_t at = 0; at < tuple->size; at++)
+        if (asks_python(tuple->items[at])) return true;
+    return false;
+}
+
+static void lay_tables(bool python) {
     for (uint32_t at = 0; at < tables.count; at++) {
-        Object *object = tables.items[at];
-        if (is_set(object, &PySet_Type)) lay_set((Set *)object);
-        if (!(object->type->flags & DICT)) continue;
-        if (((Dict *)object)->keys->kind == KEYS_OF_ANY_KIND) lay_any(((Dict *)object)->keys);
-        if (is_a(object, &PyODict_Type)) lay_ordered((OrderedDict *)object);
+        Object *table = tables.items[at];
+        if (is_set(table, &PyFrozenSet_Type)) {
+            if (set_asks_python((Set *)table) == python) hash_of_frozenset(table);
+        } else if (is_set(table, &PySet_Type)) {
+            if (set_asks_python((Set *)table) == python) lay_set((Set *)table);
+        } else if (table->type->flags & DICT && ((Dict *)table)->keys->kind == KEYS_OF_ANY_KIND) {
+            if (dict_asks_python((Dict *)table) == python) lay_any((Dict *)table);
+        }
     }
 }
 
+static void lay_all_ordered(void) {
+    for (uint32_t at = 0; at < tables.count; at++)
+        if (tables.items[at]->type->flags & DICT && is_a(tables.items[at], &PyODict_Type))
+            lay_ordered((OrderedDict *)tables.items[at]);
+}
+
+// Tables whose keys run Python code for their hash, which may look into others of them: in as many rounds as the build
+// needed until nothing changed, for it is the same at each invocation.
+static int rounds;
+
+static void lay_asking_once(void) {
+    failures = 0;
+    differ = false;
+    for (uint32_t at = 0; at < tables.count; at++) {
+        Set *set = (Set *)tables.items[at];
+        if (is_set(&set->head, &PyFrozenSet_Type) && set_asks_python(set)) set->finger = 0, set->hash = -1;
+    }
+    lay_tables(true);
+}
+
+static void lay_asking(void) {
+    for (int round = 0; round < rounds; round++) lay_asking_once();
+    if (rounds) return;
+    do {
+        lay_asking_once();
+    } while (differ && rounds++ < MOST_ROUNDS);
+    failures += differ;
+    if (!rounds) rounds = 1;
+}
+
 static void lay_everything(void) {
-    if (getentropy(_Py_HashSecret, sizeof _Py_HashSecret)) __builtin_trap();
     hash_interned();
     PyUnstable_GC_VisitObjects(find_table, NULL);
     lay_all_texts();
     exchange_hash(frozenset_hash, hash_of_frozenset);
-    lay_frozensets();
-    lay_the_rest();
+    lay_tables(false);
+    lay_asking();
+    lay_all_ordered();
     exchange_hash(hash_of_frozenset, frozenset_hash);
+}
+
+static void draw(void) {
+    if (getentropy(_Py_HashSecret, sizeof _Py_HashSecret)) __builtin_trap();
 }
 
 static int32_t count_keys(void) {
@@ -160,22 +220,36 @@ static int32_t count_keys(void) {
 
 static Object *renew(Object *self, Object *unused) {
     (void)self, (void)unused;
+    draw();
     lay_everything();
     Py_IncRef(&_Py_NoneStruct);
     return &_Py_NoneStruct;
 }
 
+static void go_back(const uint8_t *secret) {
+    memcpy(_Py_HashSecret, secret, sizeof _Py_HashSecret);
+    lay_everything();
+}
+
 static Object *settle(Object *self, Object *arguments) {
     (void)self;
     Py_IncRef(arguments);
-    Object *freeze = ((Tuple *)arguments)->items[0];
-    moments = (const Tuple *)((Tuple *)arguments)->items[1];
+    Tuple *given = (Tuple *)arguments;
+    moments = (const Tuple *)given->items[1];
+    python_hash = ((Type *)given->items[2])->hash;
+    uint8_t secret[sizeof _Py_HashSecret];
+    memcpy(secret, _Py_HashSecret, sizeof secret);
     forget_hashes();
+    draw();
     lay_everything();
+    bool failed = failures > 0;
     forget_hashes();
     forget_frozensets();
-    lay_all_texts();
-    if (!PyObject_CallNoArgs(freeze)) return NULL;
+    if (failed)
+        go_back(secret);
+    else
+        lay_all_texts();
+    if (failed || !PyObject_CallNoArgs(given->items[0])) return PyLong_FromLong(-1);
     PyUnstable_GC_VisitObjects(find_frozen, NULL);
     return PyLong_FromLong(count_keys());
 }
@@ -206,8 +280,8 @@ static bool fits(void) {
 }
 
 static Method methods[] = {
-    {"renew", renew, NO_ARGUMENTS, "Draw a seed and lay out everything by it."},
-    {"settle", settle, ARGUMENTS, "At the end of the build; takes gc.freeze and the types of dates, gives the number of keys."},
+    {"renew", renew, NO_ARGUMENTS, "Draw a seed and lay out everything by it; once in an invocation."},
+    {"settle", settle, ARGUMENTS, "At the end of the build; gives the number of keys, -1 if a hash could not be had anew."},
     {0},
 };
 static Module module = {.head = {1, NULL}, .name = "_hashseed", .size = -1, .methods = methods};

@@ -15,6 +15,8 @@ void forget_hashes(void);
 const TextEntry *entries_of_texts(const Keys *keys);
 int32_t hash_of_text(const Str *text);
 void lay_texts(Keys *keys);
-void lay_any(Keys *keys);
+extern int32_t failures;  // how often a hash could not be had
+extern bool differ;       // whether any was another than before
+void lay_any(const Dict *dict);
 void lay_ordered(OrderedDict *dict);
 void lay_set(Set *set);

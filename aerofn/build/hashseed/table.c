@@ -3,6 +3,8 @@
 
 #include "parts.h"
 
+enum { MOST_TRIES = 4 };  // with a table that a __hash__ changes
+
 int32_t hash_of_text(const Str *text) {
     const char *data = (const char *)(text + 1) + (text->ascii ? 0 : 2 * sizeof(void *));
     return Py_HashBuffer(data, text->length * (int32_t)text->kind);
@@ -53,29 +55,83 @@ static bool is_lru_link(const Object *value) {
     return value->type->flags & HEAP_TYPE && !strcmp(value->type->name, "functools._lru_list_elem");
 }
 
-// Of any object: an unhashable one, if its class has become so, keeps the hash it had.
-static int32_t hash_anew(Object *key, int32_t before) {
+int32_t failures;
+bool differ;
+
+static void forget_key(Object *key) {
     forget(key, NULL);
+    if (!(key->type->flags & TUPLE)) return;
+    Tuple *tuple = (Tuple *)key;
+    for (int32_t at = 0; at < tuple->size; at++) forget_key(tuple->items[at]);
+}
+
+// What cannot be had keeps the hash it had, and `settle` hears of it.
+static int32_t hash_anew(Object *key, int32_t before) {
+    forget_key(key);
     int32_t hash = PyObject_Hash(key);
     if (hash != -1) return hash;
     PyErr_Clear();
+    failures++;
     return before;
 }
 
-void lay_any(Keys *keys) {
-    Entry *entries = (Entry *)entries_of_texts(keys);
-    bool changed = false;
-    for (int32_t at = 0; at < keys->used; at++) {
-        if (!entries[at].key) continue;
-        int32_t hash = hash_anew(entries[at].key, entries[at].hash);
-        changed |= hash != entries[at].hash;
-        entries[at].hash = hash;
-        if (is_lru_link(entries[at].value)) ((LruLink *)entries[at].value)->hash = hash;
+// Asks all for their hashes anew, and only then lets go of any: a __hash__ may have changed the table meanwhile.
+static bool ask_all(SetEntry *members, int32_t count) {
+    bool differs = false;
+    for (int32_t at = 0; at < count; at++) Py_IncRef(members[at].key);
+    for (int32_t at = 0; at < count; at++) {
+        int32_t hash = hash_anew(members[at].key, members[at].hash);
+        differs |= hash != members[at].hash;
+        members[at].hash = hash;
     }
-    if (!changed) return;
-    empty(keys);
-    for (int32_t at = 0; at < keys->used; at++)
-        if (entries[at].key) put(keys, at, entries[at].hash);
+    for (int32_t at = 0; at < count; at++) Py_DecRef(members[at].key);
+    return differs;
+}
+
+static SetEntry *room_for(int32_t count) {
+    SetEntry *members = PyMem_Malloc((size_t)count * sizeof *members);
+    if (!members) __builtin_trap();
+    return members;
+}
+
+// The keys with new hashes, for the caller to free; NULL if the dict has changed meanwhile.
+static SetEntry *members_of_dict(const Dict *dict, bool *differs) {
+    const Keys *keys = dict->keys;
+    const Entry *entries = (const Entry *)entries_of_texts(keys);
+    int32_t used = keys->used, usable = keys->usable, count = 0;
+    SetEntry *members = room_for(used);
+    for (int32_t at = 0; at < used; at++)
+        if (entries[at].key) members[count++] = (SetEntry){entries[at].key, entries[at].hash};
+    *differs = ask_all(members, count);
+    if (dict->keys == keys && keys->used == used && keys->usable == usable && dict->used == count) return members;
+    PyMem_Free(members);
+    return NULL;
+}
+
+void lay_any(const Dict *dict) {
+    bool differs = false;
+    SetEntry *members = NULL;
+    for (int tries = 0; !members && tries < MOST_TRIES; tries++) {
+        if (!dict->keys->used || dict->keys->kind != KEYS_OF_ANY_KIND) return;
+        members = members_of_dict(dict, &differs);
+    }
+    if (!members) {
+        failures++;
+        return;
+    }
+    differ |= differs;
+    if (differs) {
+        Keys *keys = dict->keys;
+        Entry *entries = (Entry *)entries_of_texts(keys);
+        empty(keys);
+        for (int32_t at = 0, member = 0; at < keys->used; at++) {
+            if (!entries[at].key) continue;
+            int32_t hash = entries[at].hash = members[member++].hash;
+            if (is_lru_link(entries[at].value)) ((LruLink *)entries[at].value)->hash = hash;
+            put(keys, at, hash);
+        }
+    }
+    PyMem_Free(members);
 }
 
 void lay_ordered(OrderedDict *dict) {
@@ -93,23 +149,35 @@ static void put_into_set(Set *set, SetEntry new) {
             }
 }
 
-void lay_set(Set *set) {
-    if (!set->used) return;
-    SetEntry *members = PyMem_Malloc((size_t)set->used * sizeof *members);
-    if (!members) __builtin_trap();
+static SetEntry *members_of_set(const Set *set, bool *differs) {
+    const Set was = *set;
     int32_t count = 0;
-    bool changed = false;
-    for (int32_t at = 0; at <= set->mask; at++) {
-        SetEntry member = set->table[at];
-        if (!member.key || member.hash == -1) continue;
-        int32_t hash = hash_anew(member.key, member.hash);
-        changed |= hash != member.hash;
-        members[count++] = (SetEntry){member.key, hash};
+    SetEntry *members = room_for(was.used);
+    for (int32_t at = 0; at <= was.mask; at++)
+        if (was.table[at].key && was.table[at].hash != -1) members[count++] = was.table[at];
+    *differs = ask_all(members, count);
+    if (set->table == was.table && set->mask == was.mask && set->used == was.used && set->fill == was.fill)
+        return members;
+    PyMem_Free(members);
+    return NULL;
+}
+
+void lay_set(Set *set) {
+    bool differs = false;
+    SetEntry *members = NULL;
+    for (int tries = 0; !members && tries < MOST_TRIES; tries++) {
+        if (!set->used) return;
+        members = members_of_set(set, &differs);
     }
-    if (changed) {
+    if (!members) {
+        failures++;
+        return;
+    }
+    differ |= differs;
+    if (differs) {
         memset(set->table, 0, ((size_t)set->mask + 1) * sizeof *set->table);
         set->fill = set->used;
-        for (int32_t at = 0; at < count; at++) put_into_set(set, members[at]);
+        for (int32_t at = 0; at < set->used; at++) put_into_set(set, members[at]);
     }
     PyMem_Free(members);
 }

@@ -5,14 +5,13 @@ An invocation begins as a snapshot of the built function, with all that was draw
 
 import builtins
 import contextlib
+import enum
 import gc
 import random
 import sys
 from collections.abc import Callable, Iterator
 from datetime import date, time, timedelta
-from typing import TYPE_CHECKING
-
-from aerofn._errors import ROOT
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
         """The module in C: `aerofn/build/hashseed`."""
 
         @staticmethod
-        def settle(freeze: Callable[[], None], types: tuple[type, ...]) -> int: ...
+        def settle(freeze: Callable[[], None], moments: tuple[type, ...], hashing: type) -> int: ...
         @staticmethod
         def renew() -> None: ...
 else:
@@ -30,22 +29,25 @@ KEEP = "KEEP_HASH_SEED"
 MANY = 100_000
 MOST_NAMED = 3
 _SEEDLESS = (int, float, complex, type, type(None))
+_CONSTANT = ("_make_hash_script",)  # attrs puts what it asks for into the class as a constant
 
 _generators: dict[int, random.Random] = {}
-_asked: list[str] = []  # the file that asked for the hash of what has another one under another seed
+_asked: list[str] = []  # where the hash was asked for of what has another one under another seed
+_answers: set[int] = set()  # what was said then, and in a __hash__
 _draw_hash_seed = False
 
 
 @contextlib.contextmanager
 def noted() -> Iterator[None]:
     """Note what the author's top level draws by chance and may keep."""
-    seed, hash_of = random.Random.seed, builtins.hash
-    random.Random.seed = _noting_seed(seed)  # type: ignore[method-assign]
-    builtins.hash = _noting_hash(hash_of)
+    kept = random.Random.seed, random.Random.setstate, builtins.hash
+    random.Random.seed = _noting_seed(kept[0])  # type: ignore[method-assign]
+    random.Random.setstate = _noting_state(kept[1])  # type: ignore[method-assign]
+    builtins.hash = _noting_hash(kept[2])
     try:
         yield
     finally:
-        random.Random.seed, builtins.hash = seed, hash_of  # type: ignore[method-assign]
+        random.Random.seed, random.Random.setstate, builtins.hash = kept  # type: ignore[method-assign]
 
 
 def _noting_seed(seed: Callable[..., None]) -> Callable[..., None]:
@@ -59,14 +61,23 @@ def _noting_seed(seed: Callable[..., None]) -> Callable[..., None]:
     return noting
 
 
+def _noting_state(setstate: Callable[..., None]) -> Callable[..., None]:
+    def noting(generator: random.Random, state: Any) -> None:
+        setstate(generator, state)
+        _generators.pop(id(generator), None)
+
+    return noting
+
+
 def _noting_hash(hash_of: Callable[[object], int]) -> Callable[[object], int]:
     def noting(one: object, /) -> int:
-        code = sys._getframe(1).f_code
-        # of the author's code: packages ask for constants alone that they put into their classes, as attrs does
-        own = code.co_filename.startswith(ROOT) and "__hash__" not in code.co_qualname
-        if own and not _asked and not isinstance(one, _SEEDLESS):
-            _asked.append(code.co_filename.removeprefix(ROOT))
-        return hash_of(one)
+        answer = hash_of(one)
+        if not isinstance(one, _SEEDLESS):
+            code = sys._getframe(1).f_code
+            _answers.add(answer)
+            if not _asked and "__hash__" not in code.co_qualname and code.co_name not in _CONSTANT:
+                _asked.append(f"{code.co_filename.rpartition('/')[2]}, {code.co_name}")
+        return answer
 
     return noting
 
@@ -76,11 +87,14 @@ def settle(names: dict[str, object]) -> list[str]:
     global _draw_hash_seed  # noqa: PLW0603  the build's word to its invocations
     if names.get(KEEP):
         return []
-    if why := _why_not():
+    why, keys = _why_not(), 0
+    if not why:
+        keys = _hashseed.settle(gc.freeze, (date, time, timedelta), enum.Enum)
+        why = "the hash of an object of the top level cannot be had again" if keys < 0 else None
+    if why:
         return [
             f"{why}, so all invocations have one seed of hash(): do that in the handler, or say {KEEP} = True"
         ]
-    keys = _hashseed.settle(gc.freeze, (date, time, timedelta))
     _draw_hash_seed = True
     if keys < MANY:
         return []
@@ -92,14 +106,14 @@ def settle(names: dict[str, object]) -> list[str]:
 
 def _why_not() -> str | None:
     """What the snapshot keeps that would be wrong under another seed."""
-    from aerofn._keepers import keepers  # noqa: PLC0415  the build's alone
+    from aerofn._keepers import begun_iterators, keepers  # noqa: PLC0415  the build's alone
 
-    if kept := keepers():
+    if kept := keepers(_answers):
         more = f" and {len(kept) - MOST_NAMED} more" if len(kept) > MOST_NAMED else ""
         return f"the top level makes objects that keep their hash ({', '.join(kept[:MOST_NAMED])}{more})"
-    return (
-        f"the top level ({_asked[0]}) asks hash() of something, and may keep what it says" if _asked else None
-    )
+    if _asked:
+        return f"the top level asks hash() of something ({_asked[0]}), and may keep what it says"
+    return "the top level has begun to go through a set" if begun_iterators() else None
 
 
 def renew() -> None:

@@ -72,15 +72,16 @@ class Day(datetime.date):
         return super().__hash__() ^ 1
 
 
-class Fickle:
-    """Has no hash after a while."""
+class Word:
+    def __init__(self, name):
+        self.name = name
 
-    broken = False
+    def __eq__(self, other):
+        return self.name.lower() == other.name.lower()
 
     def __hash__(self):
-        if Fickle.broken:
-            raise ValueError("no hash")
-        return hash("fickle one")
+        name = self.name.lower()
+        return hash((KIND[Bits.ONE], name if name in KEYWORDS else self.name))
 
 
 class Curious:
@@ -98,6 +99,13 @@ class Curious:
 
 NAMES = {"some name": "other name", "more": "most"}
 LIST_OF_NAMES = ["some name", "more"]
+WORDS, KEYWORDS, KIND = {}, set(), {}
+KEYWORDS.add("select")
+KIND[Bits.ONE] = "a kind"
+WORDS[Word("SELECT")], WORDS[Word("other one")] = 1, 2
+ZONE, ONE_BYTE = datetime.timezone(datetime.timedelta(hours=1), "a zone"), {(7).to_bytes(1, "big"): 1}
+NAMES_OF_ZONES = {new("a zone"): 1}
+_USED = NAMES_OF_ZONES[ZONE.tzname(None)] + ONE_BYTE[b"\x07..."[:1]]
 INNER = frozenset({"alpha beta", "gamma"})
 PEOPLE = frozenset({Person("in a frozenset", frozenset({Person("within", INNER)}))})
 NESTED = frozenset({frozenset({"a b", "c d"}), frozenset({("x y", frozenset({"deep est"}), PEOPLE)})})
@@ -114,7 +122,6 @@ TEXTS_IN_ORDER = collections.OrderedDict([("o one", 1), ("o two", 2), ("o three"
 SET = {"a b", "c", ("d e",), INNER, Person("q r"), 7, None}
 FEW, MANY, MORE = ({f"key {n}": n for n in range(size)} for size in (40, 1_000, 70_000))
 MANY_MEMBERS = {f"key {n}" for n in range(3_000)}
-FICKLE = {Fickle(): 1, "be side": 2}
 for _n in range(30):
     del MANY[f"key {_n}"]
     MANY_MEMBERS.discard(f"key {_n}")
@@ -342,8 +349,13 @@ def interned_texts():
 
 
 @check
-def what_has_no_hash_any_more_stays():
-    return list(FICKLE.values()) == [1, 2] and FICKLE[new("be side")] == 2
+def what_no_traverse_shows():
+    return NAMES_OF_ZONES.get(ZONE.tzname(None)) == 1 and ONE_BYTE.get(b"\x07 and more"[:1]) == 1
+
+
+@check
+def hashes_that_look_elsewhere():
+    return WORDS[Word(new("select"))] == 1 and WORDS[Word(new("other one"))] == 2
 
 
 def everything():
@@ -372,7 +384,7 @@ def everything():
     kinds = collections.Counter()
     for one in list(seen.values()):
         kinds[type(one).__name__] += 1
-        if one is not seen and one is not FICKLE and not all(is_right(one)):
+        if one is not seen and not all(is_right(one)):
             wrong.append(f"{type(one).__name__} {one!r}"[:80])
     return {
         "wrong": wrong,
@@ -395,6 +407,3 @@ def is_right(one):
             yield hash((*one,)) == hash(one)
         except TypeError:
             return
-
-
-Fickle.broken = True
