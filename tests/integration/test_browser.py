@@ -215,7 +215,8 @@ async def test_by_keyboard_alone(page_of, db):
     await order(db, 2, 100_000)
     page = await page_of()
     await page.goto("/")
-    await page.keyboard.type(token("service_role"))  # the field has the focus
+    await expect(page.get_by_role("textbox")).to_be_focused()
+    await page.keyboard.type(token("service_role"))
     await page.keyboard.press("Enter")
     await expect(page.get_by_role("heading", name="Functions")).to_be_visible()
     await page.keyboard.press("Tab")
