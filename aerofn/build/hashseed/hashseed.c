@@ -166,10 +166,7 @@ static void lay_all_ordered(void) {
             lay_ordered((OrderedDict *)tables.items[at]);
 }
 
-// Tables whose keys run Python code for their hash, which may look into others of them: in as many rounds as the build
-// needed until nothing changed, for it is the same at each invocation.
-static int rounds;
-
+// Tables whose keys run Python code for their hash, which may look into others of them.
 static void lay_asking_once(void) {
     failures = 0;
     differ = false;
@@ -181,13 +178,10 @@ static void lay_asking_once(void) {
 }
 
 static void lay_asking(void) {
-    for (int round = 0; round < rounds; round++) lay_asking_once();
-    if (rounds) return;
-    do {
-        lay_asking_once();
-    } while (differ && rounds++ < MOST_ROUNDS);
+    int round = 0;
+    do lay_asking_once();
+    while (differ && ++round < MOST_ROUNDS);
     failures += differ;
-    if (!rounds) rounds = 1;
 }
 
 static void lay_everything(void) {
