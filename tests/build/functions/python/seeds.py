@@ -47,14 +47,7 @@ def new(text):
     return "".join(list(text))
 
 
-class Color(enum.Enum):
-    RED = 1
-    BLUE = "blue sky"
-
-
-class Bits(enum.Flag):
-    ONE = 1
-    TWO = 2
+Color, Bits = enum.Enum("Color", {"RED": 1, "BLUE": "blue sky"}), enum.Flag("Bits", "ONE TWO")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,9 +92,7 @@ class Curious:
 
 NAMES = {"some name": "other name", "more": "most"}
 LIST_OF_NAMES = ["some name", "more"]
-WORDS, KEYWORDS, KIND = {}, set(), {}
-KEYWORDS.add("select")
-KIND[Bits.ONE] = "a kind"
+WORDS, KEYWORDS, KIND = {}, {"select"}, {Bits.ONE: "a kind"}
 WORDS[Word("SELECT")], WORDS[Word("other one")] = 1, 2
 ZONE, ONE_BYTE = datetime.timezone(datetime.timedelta(hours=1), "a zone"), {(7).to_bytes(1, "big"): 1}
 NAMES_OF_ZONES = {new("a zone"): 1}
@@ -132,8 +123,7 @@ class Thing:
         self.alpha, self.beta = 1, 2
 
 
-class Slotted:
-    __slots__ = ("alpha", "beta")
+Slotted = type("Slotted", (), {"__slots__": ("alpha", "beta")})
 
 
 THINGS = [Thing() for _ in range(3)]
@@ -211,8 +201,8 @@ def keys_of_every_kind():
 
 
 def new_nested():
-    within = Person(new("within"), frozenset({new("gamma"), new("alpha beta")}))
-    people = frozenset({Person(new("in a frozenset"), frozenset({within}))})
+    within = frozenset({Person(new("within"), frozenset({new("gamma"), new("alpha beta")}))})
+    people = frozenset({Person(new("in a frozenset"), within)})
     return frozenset(
         {frozenset({new("c d"), new("a b")}), frozenset({(new("x y"), frozenset({new("deep est")}), people)})}
     )
