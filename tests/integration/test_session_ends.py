@@ -91,18 +91,20 @@ async def test_a_first_message_that_meets_a_dying_connection_goes_to_another(doo
     """PostgreSQL may have said that it ends a connection whose socket is still open: asyncpg then refuses to send."""
     async with committed(door) as opened:
         await rows(opened, "SELECT 1")
-    copy_out, dying = asyncpg.Connection._copy_out, []
+    copy_out, refused, ended = asyncpg.Connection._copy_out, [], asyncio.Event()
 
     async def refused_once(connection, *arguments):
-        if not dying:
-            dying.append(connection)
+        if not refused:
+            refused.append(connection)
+            connection.add_termination_listener(lambda _: ended.set())
             raise error("another operation is in progress")
         return await copy_out(connection, *arguments)
 
     monkeypatch.setattr(asyncpg.Connection, "_copy_out", refused_once)
     async with committed(door) as opened:
         assert await rows(opened, "SELECT 1") == [[1]]
-    assert dying[0].is_closed()
+    async with asyncio.timeout(60):  # a task of the pool's ends it
+        await ended.wait()
 
 
 async def test_killed_during_a_query(door, database):
