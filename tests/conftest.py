@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
+import hypothesis
 import pytest
 import pytest_asyncio
 
@@ -38,6 +39,13 @@ SELECT format('REVOKE ALL ON DATABASE %I FROM PUBLIC; ', $2::text) || string_agg
   format('GRANT %s ON DATABASE %I TO %s', a.privilege_type, $2::text, coalesce(quote_ident(r.rolname), 'PUBLIC')), '; ')
 FROM pg_database d CROSS JOIN aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a
 LEFT JOIN pg_roles r ON r.oid = a.grantee WHERE d.datname = $1"""
+
+
+# A machine that is busy with something else for a moment is no finding.
+hypothesis.settings.register_profile(
+    "aerofn", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("aerofn")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -31,9 +31,12 @@ class Line(Generic[Piece]):
         return None
 
     def prepend(self, others: "Line[Piece]") -> None:
-        """Take over what `others` has, in front of what the same owners have here."""
+        """Take over what `others` has: its owners are next, each with that in front of what it has here."""
+        waiting, self._queues = self._queues, {}
         for owner, queue in others._queues.items():
-            self._queues.setdefault(owner, deque()).extendleft(reversed(queue))
+            whole = self._queues[owner] = waiting.pop(owner, deque())
+            whole.extendleft(reversed(queue))
+        self._queues |= waiting
         others._queues.clear()
 
     def remove(self, owner: Hashable, piece: Piece) -> None:

@@ -54,8 +54,9 @@ async def test_a_new_service_says_what_to_do_next(see):
 
 
 async def test_the_functions_figures(see, conn):
-    for number in range(100):
-        await record(conn, status="trap" if number < 3 else "success", ago=90)
+    async with conn.transaction():  # one now(), so one minute
+        for number in range(100):
+            await record(conn, status="trap" if number < 3 else "success", ago=90)
     page = text_of(await see("/"))
     assert re.search(r"f\s+v1\s+20/min\s+12 ms\s*12 ms\s*12 ms\s+3\.0 %", page)
     assert "f: 100 invocations in the last hour, 3 failed" in await see("/")
@@ -146,7 +147,8 @@ async def test_odd_addresses_are_no_errors(client, see):
 
 
 async def test_lists_go_on_page_by_page(see, conn):
-    made = [await record(conn, ago=n // 3, status="trap" if n % 2 else "success") for n in range(130)]
+    async with conn.transaction():  # one now(): their order is that of `ago`
+        made = [await record(conn, ago=n // 3, status="trap" if n % 2 else "success") for n in range(130)]
     for query, expected in (("?", made), ("?show=failed", made[1::2]), ("?function=f", made)):
         found, path = [], f"/invocations{query}"
         while path:

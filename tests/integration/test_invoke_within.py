@@ -39,7 +39,7 @@ async def test_the_caller_is_carried_along(node, conn):
     assert completed.run.outcome == "success"
     await events_done(node, conn)
     assert [tuple(r) for r in await conn.fetch("SELECT * FROM seen")] == [("authenticated", "alice", "red")]
-    record = next(r for r in node.records.all if r.function == "target")
+    (record,) = await node.records.until(1, lambda r: r.function == "target")
     assert (record.trigger, record.user_id, record.role) == ("invoke", "alice", "authenticated")
 
 

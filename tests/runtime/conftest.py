@@ -1,6 +1,7 @@
 """Real guests and one real runtime for the whole session."""
 
 import hashlib
+import os
 import shutil
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -32,7 +33,9 @@ def js_component(source: Path) -> bytes:
             "--js",
             str(source),
         ]
-        subprocess.run([*command, "-o", str(target)], check=True, capture_output=True)
+        scratch = target.with_name(f"{os.getpid()}-{target.name}")  # other workers may look
+        subprocess.run([*command, "-o", str(scratch)], check=True, capture_output=True)
+        scratch.replace(target)
     return target.read_bytes()
 
 

@@ -144,7 +144,6 @@ async def test_one_that_spins_ends_at_its_limit_and_the_others_succeed(
     assert {run.outcome for run in ended[7::8]} == {Outcome.TIMEOUT}
     assert {run.outcome for n, run in enumerate(ended) if n % 8 != 7} == {Outcome.SUCCESS}
     assert away
-    assert guest.heat
 
 
 async def test_traps_and_too_much_memory_beside_others(
@@ -186,7 +185,7 @@ async def test_who_is_cancelled_leaves_nothing_behind(
 async def test_while_guests_that_compute_have_all_the_threads_it_is_the_loops(
     make_runtime: Make, js_wasm: bytes, c_wasm: bytes, away: list[Fiber]
 ) -> None:
-    own = Sandbox(await make_runtime(worker_threads=1))
+    own = Sandbox(await make_runtime(worker_threads=1, slice_ms=1000))
     guest, spinner = await own.load(js_wasm), await own.load(c_wasm)
     spinner.heat = HOT
     spinning = asyncio.create_task(own.run(spinner, b"s", timeout_ms=60_000))

@@ -189,6 +189,7 @@ async def test_a_cache_directory_that_takes_nothing_costs_memory_only(
 
 async def test_a_load_that_fails_for_nobody_is_no_error_of_the_loop(make_runtime: Make) -> None:
     runtime, said = await make_runtime(), []
+    gc.collect()  # what other tests have left speaks before
     asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context))
     loading = asyncio.create_task(runtime.load(DIGEST, Source(b"something else")))
     await asyncio.sleep(0)

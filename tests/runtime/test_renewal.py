@@ -79,8 +79,9 @@ async def test_what_ends_a_run_ends_one_in_a_renewed_sandbox(make_runtime, js_wa
 
 
 @pytest.mark.parametrize("early", ["logs", "traps"])
-async def test_a_guest_that_cannot_be_made_ahead_is_tried_once(make_runtime, renewed, early):
+async def test_a_guest_that_cannot_be_made_ahead_is_tried_once(make_runtime, renewed, early, monkeypatch):
     """Its runs are what they were, and no thread keeps it."""
+    monkeypatch.setattr(spare, "BATCH_S", 3600.0)  # all of the first batch are handed over together
     own = Sandbox(await make_runtime(worker_threads=1))
     guest = await own.load(EARLY[early])
     outcome = Outcome.TRAP if early == "traps" else Outcome.SUCCESS

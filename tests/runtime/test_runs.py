@@ -170,8 +170,10 @@ async def test_memory_of_a_grown_guest_is_counted_to_the_page(sandbox: Sandbox) 
 async def test_waiting_for_the_host_costs_no_cpu_time(sandbox: Sandbox, js_guest: Component) -> None:
     host = FakeHost()
     host.gate = asyncio.Event()
+    running = asyncio.create_task(sandbox.run(js_guest, do("query"), host))
+    await host.asked.wait()
     asyncio.get_running_loop().call_later(0.3, host.gate.set)
-    usage = (await sandbox.run(js_guest, do("query"), host)).usage
+    usage = (await running).usage
     assert usage.wall_ms >= 290
     assert usage.cpu_ms < 150
 

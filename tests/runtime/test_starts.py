@@ -44,6 +44,7 @@ def compute(seconds: float) -> None:
 
 async def test_as_many_as_may_and_owners_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(starts, "OLD_S", 1000.0)
+    monkeypatch.setattr(starts, "PROMPT_S", -1.0)  # no pause of this process passes for an idle loop
     crowd = Crowd()
     tasks = [*crowd.come("flood", YOUNG + 5), *crowd.come("other", 2)]
     await crowd.until(YOUNG)
@@ -80,6 +81,7 @@ async def test_on_a_busy_loop_who_is_old_does_not_count() -> None:
 
 async def test_who_gives_up_leaves_the_turn_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(starts, "OLD_S", 1000.0)
+    monkeypatch.setattr(starts, "PROMPT_S", -1.0)  # no pause of this process passes for an idle loop
     crowd = Crowd()
     tasks = [*crowd.come("a", YOUNG), *crowd.come("b", 3), *crowd.come("c", 1)]
     await crowd.until(YOUNG)

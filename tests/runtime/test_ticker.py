@@ -94,7 +94,8 @@ async def test_a_guest_wakes_it_and_it_parks_again(clocked: Make) -> None:
     own = await clocked()
     ticker, fiber = own.start(), await own.fiber(wat.component(), b"{}")
     parked = await when_it_stands_still(ticker)
-    assert fiber.advance() == OVER
+    while fiber.advance() != OVER:  # a slice of a millisecond may be over first
+        pass
     # the first of them sees that a guest was there
     assert await when_it_stands_still(ticker) >= parked + 1 + IDLE_TICKS + 1
 

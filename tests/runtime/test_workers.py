@@ -16,6 +16,7 @@ from aerofn.runtime import Component, Runtime, workers
 from aerofn.runtime import sandbox as sandbox_c
 from aerofn.runtime.fiber import Fiber, running
 from aerofn.runtime.sandbox import OVER
+from aerofn.runtime.tier import Tier
 from aerofn.runtime.workers import Workers
 
 FDS = Path("/dev/fd")
@@ -35,16 +36,20 @@ class Held:
         self.ended: list[str] = []
         self.closed = False
         self.fibers: list[Fiber] = []
-        self._runtime, self._other = runtime, other
-        self._spinners = [self.fiber(spinner, b"s") for _ in range(HELD)]
+        self._other = other
+        self._warm = runtime._tiers.warm  # the spinners': its clock ends their slices and nobody else's
+        self._spinners = [self.fiber(spinner, b"s", self._warm) for _ in range(HELD)]
         self._spinning = [
             asyncio.create_task(self.workers.advance("spinner", fiber)) for fiber in self._spinners
         ]
 
-    def fiber(self, component: Component | None = None, event: bytes = b"{}") -> Fiber:
+    def fiber(
+        self, component: Component | None = None, event: bytes = b"{}", tier: Tier | None = None
+    ) -> Fiber:
         component = component or self._other
-        assert component.tier.take()
-        fiber = Fiber(component, component.tier, Limits())
+        tier = tier or component.tier
+        assert tier.take()
+        fiber = Fiber(component, tier, Limits())
         fiber.begin(event, FakeHost())
         self.fibers.append(fiber)
         return fiber
@@ -64,8 +69,7 @@ class Held:
     async def let_go(self) -> None:
         """End the spinners' slices: no ticker of the runtime does it."""
         while not all(task.done() for task in self._spinning):
-            for tier in (self._runtime._tiers.warm, self._runtime._tiers.cold):
-                tier.engine.increment_epoch()
+            self._warm.engine.increment_epoch()
             await asyncio.sleep(0.001)
 
     def close(self) -> None:

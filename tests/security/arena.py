@@ -124,7 +124,9 @@ class Arena:
             for text, given in zip(attack.sql, params, strict=False)
         ]
         told = await self.send(role, MALLORY, statements)
-        following = await self.send(role, "stranger", [(attack.next, [])]) if attack.next else Told("", "", 0)
+        following = (
+            await self.served(role, "stranger", [(attack.next, [])]) if attack.next else Told("", "", 0)
+        )
         names = {
             **facts, "S": told.rows, "E": told.errors, "T": told.seconds, "CT": told.seconds,
             "N": f"ERR {following.errors}" if following.errors else following.rows,
