@@ -146,6 +146,21 @@ async def test_one_that_spins_ends_at_its_limit_and_the_others_succeed(
     assert away
 
 
+async def test_those_that_spin_in_threads_make_their_component_hot(
+    own: Sandbox, js_wasm: bytes, away: list[Fiber]
+) -> None:
+    """The first one, on the loop, is not enough for that."""
+    guest = await own.load(js_wasm)
+    spinning = [asyncio.create_task(own.run(guest, do("spin"), timeout_ms=900_000)) for _ in range(CROWD)]
+    async with asyncio.timeout(60):
+        while guest.heat < HOT:
+            await asyncio.sleep(0.001)
+    assert away
+    for run in spinning:
+        run.cancel()
+    await asyncio.wait(spinning)
+
+
 async def test_traps_and_too_much_memory_beside_others(
     own: Sandbox, js_wasm: bytes, away: list[Fiber]
 ) -> None:
