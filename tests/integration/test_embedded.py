@@ -1,5 +1,6 @@
 """The embedded PostgreSQL: begun anew, restarted, found again, out of reach, in the way of others."""
 
+import asyncio
 import os
 import shutil
 import signal
@@ -55,6 +56,13 @@ def postmaster(server: EmbeddedPostgres) -> psutil.Process:
 def has_ended(process: psutil.Process) -> bool:
     # A container without an init process keeps the ended ones as zombies.
     return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+
+async def ended(process: psutil.Process) -> None:
+    """Wait for it: a server that is being stopped removes its file, by which pg_ctl knows, before it ends."""
+    async with asyncio.timeout(60):
+        while not has_ended(process):
+            await asyncio.sleep(0.01)
 
 
 async def test_data_outlive_a_restart(embedded):
@@ -145,7 +153,7 @@ async def test_the_last_user_stops_it(embedded, open_directory):
     embedded.stop()
     assert await ask(other, "SELECT 1") == 1
     other.stop()
-    assert has_ended(server)
+    await ended(server)
 
 
 async def test_a_killed_parent_leaves_a_server_that_is_found_again(embedded, open_directory):
@@ -163,7 +171,7 @@ async def test_a_killed_parent_leaves_a_server_that_is_found_again(embedded, ope
     embedded.start()
     assert postmaster(embedded).pid == orphan.pid
     embedded.stop()
-    assert has_ended(orphan)
+    await ended(orphan)
 
 
 async def test_a_path_longer_than_a_socket_may_have(open_directory):

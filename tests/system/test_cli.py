@@ -15,6 +15,7 @@ from .cli_kit import LONGEST_S, SECRET, aerofn, serving
 CONNECTIONS = """
     SELECT count(*) FROM pg_stat_activity
     WHERE application_name LIKE 'aerofn %' AND datname = current_database()"""
+ABANDONED = "SELECT sessions_abandoned FROM pg_stat_database WHERE datname = current_database()"
 
 
 async def test_version_and_help():
@@ -133,7 +134,10 @@ async def test_serve_stops_in_order(database, tmp_path, number):
         _, err = await asyncio.wait_for(child.communicate(), LONGEST_S)
     assert child.returncode == 0, err.decode()
     assert [line for line in err.splitlines() if json.loads(line)["level"] != "info"] == []
-    assert await conn.fetchval(CONNECTIONS) == 0
+    async with asyncio.timeout(LONGEST_S):  # the service has said goodbye, which PostgreSQL reads when it can
+        while await conn.fetchval(CONNECTIONS):
+            await asyncio.sleep(0.01)
+    assert await conn.fetchval(ABANDONED) == 0
 
 
 async def test_build(tmp_path):
