@@ -27,7 +27,7 @@ _INTERFACES = {
 def linker_for(engine: Engine) -> Linker:
     """The linker of every guest: WASI 0.2, and AeroFn's functions.
 
-    What is behind WASI is up to a store's WASI context (nothing) and to `wasi` (clocks and sockets).
+    What is behind WASI is up to a store's WASI context (nothing) and to `wasi` (clocks, sockets, random bytes).
     """
     linker = Linker(engine)
     pointer = ffi.address_of(linker.ptr())

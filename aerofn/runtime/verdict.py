@@ -7,7 +7,7 @@ import msgspec
 
 from aerofn.model import GuestError, Limits, Outcome
 from aerofn.runtime.growth import LIMIT_FUNCTION
-from aerofn.runtime.wasi import NO_SLEEP
+from aerofn.runtime.wasi import NO_SLEEP, TOO_MUCH_RANDOM
 
 Verdict = tuple[Outcome, GuestError]
 
@@ -18,6 +18,8 @@ _ABOVE_LIMIT = re.compile(rf"memory minimum size of \d+ pages exceeds|\n\s+0: .*
 _NO_ROOM = re.compile(r"maximum concurrent|os error|mmap|Cannot allocate memory")
 _NEVER_RETURNED = "failed to produce a result"
 _DEEP = "call stack exhausted"
+# what our parts of WASI say when they refuse a call, and the error that it is
+_REFUSED = ((NO_SLEEP, "WasiSleep", "wasi_sleep"), (TOO_MUCH_RANDOM, "WasiRandom", "wasi_random"))
 
 
 def of_failure(text: str, limits: Limits) -> Verdict:
@@ -26,10 +28,9 @@ def of_failure(text: str, limits: Limits) -> Verdict:
         return host_error()
     if _ABOVE_LIMIT.search(text):
         return memory_limit(limits)
-    if NO_SLEEP in text:
-        return Outcome.TRAP, GuestError(
-            NO_SLEEP, name="WasiSleep", stack=text, retry=False, code="wasi_sleep"
-        )
+    for said, name, code in _REFUSED:
+        if said in text:
+            return Outcome.TRAP, GuestError(said, name=name, stack=text, retry=False, code=code)
     if _NEVER_RETURNED in text or "deadlock" in text:
         message = "The function never finished: it waits for something that cannot happen."
         return Outcome.TRAP, GuestError(message, name="Trap", stack=text)

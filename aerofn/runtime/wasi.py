@@ -6,6 +6,9 @@ could do that with one `sleep`. So reading the clock works, and waiting for it e
 that says so. A function waits with `aerofn:function/clock`, which the SDKs use.
 
 `wasi:sockets`: creating a socket is refused with `access-denied`, before wasmtime makes a real one.
+
+`wasi:random`: wasmtime fills a list of any length in one call, which nothing can interrupt. Here a call gives
+`MAX_RANDOM` bytes at most, and asking for more ends the guest with an error that says so.
 """
 
 import ctypes
@@ -19,8 +22,8 @@ from aerofn.runtime import ffi, sandbox
 # one, and so ours; tests/runtime/test_wasi.py imports them all.
 PATCH = 12
 NO_SLEEP = "a function cannot sleep by WASI's clock: wait with aerofn:function/clock, as the SDK's timers do"
-# what the C side says, for as long as linkers live
-_NO_SLEEP = ctypes.create_string_buffer(NO_SLEEP.encode())
+MAX_RANDOM = 65_536  # bytes a call, as Web Crypto's getRandomValues; sandbox.h has the same
+TOO_MUCH_RANDOM = f"a function is given {MAX_RANDOM:,} random bytes at once, and no more: ask several times"
 # With the types of their parameters: `contract` compares them, for wasmtime does not, and its C API ends the process
 # where a host function of ours is called with a stream or a future.
 REPLACED: dict[str, dict[str, list[type]]] = {
@@ -32,6 +35,14 @@ REPLACED: dict[str, dict[str, list[type]]] = {
     },
     "wasi:sockets/tcp-create-socket": {"create-tcp-socket": [EnumType]},
     "wasi:sockets/udp-create-socket": {"create-udp-socket": [EnumType]},
+    "wasi:random/random": {"get-random-bytes": [U64]},
+    "wasi:random/insecure": {"get-insecure-random-bytes": [U64]},
+}
+# what the C side says of a call that it refuses, for as long as linkers live
+_SAID = {
+    name: ctypes.create_string_buffer((TOO_MUCH_RANDOM if "random" in name else NO_SLEEP).encode())
+    for functions in REPLACED.values()
+    for name in functions
 }
 
 
@@ -54,8 +65,8 @@ def replace_parts(linker: Linker) -> None:
     root = ffi.linker_root(ffi.address_of(linker.ptr()))
     for interface, functions in REPLACED.items():
         instance = add_instance(root, f"{interface}@0.2.{PATCH}".encode())
-        for name in map(str.encode, functions):
-            ours, said = sandbox.wasi_function(name), ctypes.addressof(_NO_SLEEP)
-            check(ffi.linker_add_func(instance, name, len(name), ours, said, None))
+        for function in functions:
+            name, said = function.encode(), ctypes.addressof(_SAID[function])
+            check(ffi.linker_add_func(instance, name, len(name), sandbox.wasi_function(name), said, None))
         ffi.linker_instance_delete(instance)
     ffi.linker_instance_delete(root)

@@ -12,6 +12,7 @@ from aerofn.bridge import journal, outgoing, verdict
 from aerofn.bridge.egress import egress, request
 from aerofn.dispatch import retry
 from aerofn.runtime.engine import WASM_STACK
+from aerofn.runtime.wasi import MAX_RANDOM
 from aerofn.web import connection, json_text
 from aerofn.web.secrets import Setting
 
@@ -50,6 +51,7 @@ def test_limits_without_a_setting_are_those_of_the_code():
     assert told == {
         "name": "a letter, then up to 62 letters, digits, `-` or `_`",
         "WebAssembly stack": f"{WASM_STACK >> 10} KiB",
+        "random bytes by one call of WASI's": f"{MAX_RANDOM:,}",
         "length of a log line": f"{journal._LONGEST_LINE:,} characters, then it is cut",
         "a secret": f"{secret.min_length} to {secret.max_length:,} bytes",
         "text of a statement": f"{verdict.MAX_BYTES >> 10} KiB",

@@ -195,3 +195,42 @@ CORE_CALLS = {
     "(func)": "(call $now)",
     "(func (result string))": "(call $now (i32.const 64))",
 }
+
+
+def random_bytes(
+    size: int, interface: str = "random", name: str = "get-random-bytes", times: int = 1, wanted: str = "u64"
+) -> bytes:
+    """Asks for so many random bytes, several times, and answers with half of each of the last ones, as letters."""
+    return bytes(
+        wat2wasm(f"""
+(component
+  (import "wasi:random/{interface}@0.2.3" (instance $random
+    (export "{name}" (func (param "len" {wanted}) (result (list u8))))))
+  (core module $home
+    (memory (export "memory") 4)
+    (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 4096)))
+  (core instance $h (instantiate $home))
+  (core func $bytes (canon lower (func $random "{name}")
+    (memory (core memory $h "memory")) (realloc (core func $h "realloc"))))
+  (core instance $wasi (export "bytes" (func $bytes)))
+  (core module $m
+    (import "home" "memory" (memory 4))
+    (import "wasi" "bytes" (func $bytes (param i64 i32)))
+    (func (export "handle") (param $left i32) (param $at i32) (result i32)
+      (local.set $left (i32.const {times}))
+      (loop $again
+        (call $bytes (i64.const {size}) (i32.const 20))
+        (br_if $again (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))
+      (local.set $left (i32.load (i32.const 24)))
+      (loop $next (if (local.get $left) (then
+        (local.set $left (i32.sub (local.get $left) (i32.const 1)))
+        (local.set $at (i32.add (i32.load (i32.const 20)) (local.get $left)))
+        (i32.store8 (local.get $at)
+          (i32.add (i32.const 97) (i32.and (i32.const 15) (i32.load8_u (local.get $at)))))
+        (br $next))))
+      (i32.const 16)))
+  (core instance $i (instantiate $m (with "home" (instance $h)) (with "wasi" (instance $wasi))))
+  (func (export "handle") (param "event" string) (result (result string (error string)))
+    (canon lift (core func $i "handle") (memory (core memory $h "memory")) (realloc (core func $h "realloc")))))
+""")
+    )

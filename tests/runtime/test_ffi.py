@@ -17,7 +17,7 @@ from wasmtime import _bindings
 from wasmtime import _ffi as wasmtime_ffi
 
 from aerofn.model import Outcome
-from aerofn.runtime import Component, ffi, sandbox
+from aerofn.runtime import Component, ffi, sandbox, wasi
 from aerofn.runtime.runtime import refuse_python
 
 # wasmtime's bindings say that this returns an error; the C function returns nothing.
@@ -93,13 +93,18 @@ def test_the_structures_in_c_have_wasmtimes_layout(tmp_path: Path) -> None:
     val, union = wasmtime_ffi.wasmtime_component_val_t, wasmtime_ffi.wasmtime_component_valunion
     result, vector = wasmtime_ffi.wasmtime_component_valresult, wasmtime_ffi.wasm_byte_vec_t
     continuation = wasmtime_ffi.wasmtime_async_continuation_t
-    assert {getattr(union, field).offset for field in ("string", "result", "option", "u32", "u64")} == {0}
+    assert {
+        getattr(union, field).offset for field in ("string", "result", "option", "list", "u8", "u32", "u64")
+    } == {0}
     wanted = {
         "sizeof(struct value)": ctypes.sizeof(val),
         "offsetof(struct value, of)": val.of.offset,
         "offsetof(struct value, of.result.payload)": val.of.offset + result.val.offset,
         "sizeof(struct bytes)": ctypes.sizeof(vector),
         "offsetof(struct bytes, data)": vector.data.offset,
+        "sizeof(struct list)": ctypes.sizeof(wasmtime_ffi.wasmtime_component_vallist_t),
+        "offsetof(struct list, data)": wasmtime_ffi.wasmtime_component_vallist_t.data.offset,
+        "RANDOM_BYTES": wasi.MAX_RANDOM,
         "sizeof(struct continuation)": ctypes.sizeof(continuation),
         "offsetof(struct continuation, env)": continuation.env.offset,
         "offsetof(struct continuation, finalizer)": continuation.finalizer.offset,
@@ -110,7 +115,7 @@ def test_the_structures_in_c_have_wasmtimes_layout(tmp_path: Path) -> None:
         "sizeof(struct seen)": sandbox._SEEN.size + sandbox._CALL.size,
         **{
             f"KIND_{kind}": getattr(wasmtime_ffi, f"WASMTIME_COMPONENT_{kind}").value
-            for kind in ("U32", "U64", "STRING", "ENUM", "OPTION", "RESULT")
+            for kind in ("U8", "U32", "U64", "STRING", "LIST", "ENUM", "OPTION", "RESULT")
         },
         **{
             name: getattr(sandbox, name)

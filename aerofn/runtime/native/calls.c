@@ -296,6 +296,8 @@ void *aerofn_wasi_function(const char *name)
         {"subscribe-duration", wasi_no_sleep},
         {"create-tcp-socket", wasi_no_socket},
         {"create-udp-socket", wasi_no_socket},
+        {"get-random-bytes", wasi_random_bytes},
+        {"get-insecure-random-bytes", wasi_random_bytes},
     };
     for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
         if (!strcmp(ours[i].name, name))

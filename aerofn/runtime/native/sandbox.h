@@ -83,6 +83,8 @@ enum {
 /* What a guest can ask; `aerofn_take` returns these. */
 enum { NOTHING, DB_QUERY, HTTP_FETCH, WAIT, LOG, ENV };
 
+enum { RANDOM_BYTES = 65536 }; /* that a guest is given at once, as by Web Crypto; wasi.py has the same */
+
 #pragma GCC visibility push(hidden)
 extern uint64_t began_ns; /* when the library was bound */
 uint64_t clock_ns(void);  /* CLOCK_MONOTONIC */
@@ -90,6 +92,8 @@ void forget_calls(struct run *run);
 void ticker_enter(struct ticker *ticker);
 void ticker_leave(struct ticker *ticker);
 bool start_thread(pthread_t *thread, void *(*body)(void *), void *given);
+error *wasi_random_bytes(void *env, context *at, const void *type, const struct value *arguments, size_t n,
+                         struct value *results, size_t m);
 #pragma GCC visibility pop
 
 int aerofn_advance(struct run *run);

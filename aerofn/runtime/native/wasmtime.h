@@ -10,9 +10,11 @@
 #include <stdint.h>
 
 enum kind { /* as in wasmtime/component/val.h */
+    KIND_U8 = 2,
     KIND_U32 = 6,
     KIND_U64 = 8,
     KIND_STRING = 12,
+    KIND_LIST = 13,
     KIND_ENUM = 17,
     KIND_OPTION = 18,
     KIND_RESULT = 19,
@@ -21,6 +23,11 @@ enum kind { /* as in wasmtime/component/val.h */
 struct bytes { /* wasm_byte_vec_t */
     size_t size;
     char *data;
+};
+
+struct list { /* wasmtime_component_vallist_t */
+    size_t size;
+    struct value *data;
 };
 
 struct value { /* wasmtime_component_val_t, reduced to the kinds of AeroFn's contract; same size as the whole */
@@ -32,6 +39,8 @@ struct value { /* wasmtime_component_val_t, reduced to the kinds of AeroFn's con
             struct value *payload;
         } result;
         struct value *option;
+        struct list list;
+        uint8_t u8;
         uint32_t u32;
         uint64_t u64;
     } of;
@@ -84,6 +93,7 @@ typedef struct wasmtime_component_export_index export_index;
     use(void, wasm_byte_vec_new, (struct bytes *out, size_t size, const char *data))                                   \
     use(struct value *, wasmtime_component_val_new, (struct value *moved))                                             \
     use(void, wasmtime_component_val_delete, (struct value *deleted))                                                  \
+    use(void, wasmtime_component_vallist_new_uninit, (struct list *out, size_t size))                                  \
     use(error *, wasmtime_error_new, (const char *text))                                                               \
     use(void, wasmtime_error_delete, (error *deleted))
 
