@@ -3,7 +3,7 @@
 Each file has a label beside it: what the deploy found out about the component, and a tag made with a key that
 only this directory holds. A file that is damaged, put there by somebody else, or made by another wasmtime
 or configuration does not match its tag and is compiled anew.
-The directory and its key are for the service's user alone (0700, 0600); who can write there has the key.
+The directory and its key are for the service's user alone (`private`); who can write there has the key.
 Loaded files stay mapped and open, as programs do: they are replaced or removed, never rewritten. What was not used
 for longest is removed when all together are too large. Each process decides that for itself, without a lock: two that
 trim at once remove the same files, who has one open keeps it (and its space) as long as it needs it, and who misses one
@@ -22,13 +22,13 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
-from typing import Self
+from typing import IO, Self
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from aerofn.runtime.config import fingerprint
+from aerofn.runtime.private import FULL, own_key
 
-KEY_SIZE = 32
 _AGAIN_S = 0.05
 _HALF_DONE_S = 3600.0  # no compilation takes so long
 _CODE, _LABEL, _SCRATCH = ".cwasm", ".label", "compiling-"
@@ -68,23 +68,10 @@ class Vault:
     """The directory of compiled components."""
 
     def __init__(self, directory: Path) -> None:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        directory.chmod(0o700)
         self._directory = directory
-        self._key = self._own_key()
-        self._turns = os.fdopen(os.open(directory / "turns", os.O_RDWR | os.O_CREAT, 0o600), "r+b")
+        self._key = own_key(directory)
+        self._turns = _turns(directory)
         self._fingerprint = fingerprint()
-
-    def _own_key(self) -> bytes:
-        path = self._directory / "key"
-        with contextlib.suppress(FileExistsError):
-            fresh = self._directory / f"key.{secrets.token_hex(8)}"
-            _write(fresh, secrets.token_bytes(KEY_SIZE))
-            try:
-                os.link(fresh, path)  # the first of several processes wins
-            finally:
-                fresh.unlink()
-        return path.read_bytes()
 
     def path(self, digest: bytes) -> Path:
         """Where the compiled component of `digest` is, or would be."""
@@ -186,6 +173,16 @@ class Vault:
         key = hmac.digest(self._key, nonce + self._fingerprint + digest + text, hashlib.sha256)
         with mmap.mmap(file.descriptor, 0, access=mmap.ACCESS_READ) as code, memoryview(code) as view:
             return AESGCM(key).encrypt(bytes(12), b"", view)
+
+
+def _turns(directory: Path) -> IO[bytes]:
+    """The file whose locks are the turns of processes; on a full disk one that nobody else has."""
+    try:
+        return os.fdopen(os.open(directory / "turns", os.O_RDWR | os.O_CREAT, 0o600), "r+b")
+    except OSError as error:
+        if error.errno not in FULL or not hasattr(os, "memfd_create"):
+            raise
+        return os.fdopen(os.memfd_create("aerofn-turns"), "r+b")
 
 
 def _remove(path: Path) -> None:
