@@ -16,6 +16,8 @@ class Reader:
         self.data = data
         self.at = at
         self.end = len(data) if end is None else end
+        if self.end > len(data):
+            raise UnsupportedError("unexpected end")
 
     def byte(self) -> int:
         """One byte."""
@@ -24,6 +26,12 @@ class Reader:
         value = self.data[self.at]
         self.at += 1
         return value
+
+    def peek(self) -> int:
+        """The next byte, which is read again."""
+        if self.at >= self.end:
+            raise UnsupportedError("unexpected end")
+        return self.data[self.at]
 
     def number(self) -> int:
         """An unsigned LEB128 of at most 64 bits. (A signed one is as long: skip it with this.)"""

@@ -20,6 +20,7 @@ from aerofn.runtime.cores import SIZE_BYTES
 CHILD = "aerofn.runtime.compile_child"
 THREADS = min(4, os.cpu_count() or 1)
 AT_ONCE = 2  # compilations side by side
+PIECE = 256 << 10  # bytes of a component that its process is given at once
 BUSY = (
     5  # how much longer than its processor time a compilation may take, where others want the processor too
 )
@@ -104,8 +105,10 @@ async def _converse(child: Process, wasm: bytes, known: Known | None) -> tuple[b
     errors = asyncio.ensure_future(child.stderr.read())
     line = b""
     with contextlib.suppress(ConnectionError):  # it has ended: its code and errors tell why
-        child.stdin.write(len(wasm).to_bytes(SIZE_BYTES) + wasm)
-        await child.stdin.drain()
+        child.stdin.write(len(wasm).to_bytes(SIZE_BYTES))
+        for at in range(0, len(wasm), PIECE):  # all at once, copying it would hold up the loop
+            child.stdin.write(wasm[at : at + PIECE])
+            await child.stdin.drain()
         line = await child.stdout.readline()
         if line.startswith(b"["):  # else it is an answer already
             digests, line = msgspec.json.decode(line, type=list[str]), b""

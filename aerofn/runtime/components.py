@@ -181,7 +181,7 @@ class Components:
         found = await asyncio.to_thread(self._find, digest)
         if found is None:
             wasm = await fetch()
-            check_digest(wasm, digest)
+            await asyncio.to_thread(check_digest, wasm, digest)
             found = await self._compiled(wasm, digest)
         if found is None:
             raise HostError("A compiled component cannot be loaded from the cache directory.")

@@ -4,8 +4,9 @@ WASI, decided: language runtimes (QuickJS, CPython) import most of WASI's comman
 use it or not, `wasi:filesystem` included. So `wasi:cli`, `clocks`, `io`, `random` and `filesystem` are
 linked with nothing behind them: no directories, no environment, no arguments, output that goes nowhere.
 `wasi:sockets` is refused by name, for nobody should believe that it works; only components made by
-componentize-py are let through, since CPython always imports it (and it has no network behind it there
-either: every socket is refused). `wasi:http` and all other imports are refused by name.
+componentize-py are let through, since CPython always imports it. That is what their `producers` section says, and who
+forges it has won nothing: there is no network behind it, every socket and every lookup of a name is refused.
+`wasi:http` and all other imports are refused by name.
 """
 
 import ctypes
@@ -18,6 +19,7 @@ from wasmtime.component import U64, Component, ComponentInstanceType, FuncType, 
 from aerofn.runtime import ffi
 from aerofn.runtime.cores import name_of
 from aerofn.runtime.linker import add_cores, linker_for
+from aerofn.runtime.producers import tools
 from aerofn.runtime.wasi import REPLACED
 
 HOST_INTERFACE = "aerofn:function/host@1.0.0"
@@ -33,7 +35,8 @@ OFFERED: dict[str, dict[str, tuple[list[type], str | None]]] = {
     CLOCK_INTERFACE: {"wait": ([U64], None)},
 }
 WASI_PACKAGES = ("wasi:cli/", "wasi:clocks/", "wasi:io/", "wasi:random/", "wasi:filesystem/")
-CPYTHON_MARK = b"componentize-py"  # in the producers section
+# What componentize-py leaves in the producers section: the tool that takes its snapshot, one day maybe its own name.
+CPYTHON_TOOLS = {b"component-init-transform", b"componentize-py"}
 
 _LINK_PROBLEM = "The component's imports do not have the types that AeroFn offers."
 _WORLD_HINT = "Build it for the world `function` or `async-function` of wit/aerofn.wit; `aerofn build` does."
@@ -87,7 +90,7 @@ def check(engine: Engine, component: Component, wasm: bytes, cores: Iterable[str
 
 def _is_offered(name: str, wasm: bytes) -> bool:
     if name.startswith("wasi:sockets/"):
-        return CPYTHON_MARK in wasm
+        return not CPYTHON_TOOLS.isdisjoint(tools(wasm))
     return name in OFFERED or name.startswith(WASI_PACKAGES)
 
 

@@ -42,7 +42,7 @@ def instructions(content: bytes, start: int, end: int) -> Iterator[tuple[int, in
 
 def _skip_immediates(reader: Reader, opcode: int) -> None:
     if opcode in _BLOCKS:
-        section.value_type(reader) if reader.data[reader.at] in (0x63, 0x64) else reader.number()
+        section.value_type(reader) if reader.peek() in (0x63, 0x64) else reader.number()
     elif opcode == 0x0E:  # br_table
         for _ in range(reader.number() + 1):
             reader.number()

@@ -77,4 +77,6 @@ def bodies(content: bytes) -> list[tuple[int, int]]:
         size = reader.number()
         spans.append((reader.at, reader.at + size))
         reader.at += size
+        if reader.at > reader.end:
+            raise UnsupportedError("a body beyond its section")
     return spans

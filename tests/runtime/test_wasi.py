@@ -3,9 +3,11 @@
 import pytest
 import wat
 from sandbox_kit import Sandbox
+from wasmtime import wat2wasm
 
 from aerofn.errors import InvalidComponent
 from aerofn.model import Outcome
+from aerofn.runtime import binary
 from aerofn.runtime.wasi import MAX_RANDOM
 
 VERSIONS = range(95)  # one for each printable character, with which an event chooses
@@ -90,3 +92,36 @@ async def test_all_else_of_wasis_randomness_is_wasmtimes(sandbox: Sandbox) -> No
 async def test_random_bytes_of_another_type_are_refused(sandbox: Sandbox) -> None:
     with pytest.raises(InvalidComponent, match="do not have the types"):
         await sandbox.load(wat.random_bytes(1, wanted="s64"))
+
+
+def custom(name: bytes, content: bytes) -> bytes:
+    return binary.section(0, binary.name(name) + content)
+
+
+def made_by(*tools: bytes) -> bytes:
+    """A `producers` section."""
+    named = b"".join(binary.name(tool) + binary.name(b"1.0") for tool in tools)
+    return custom(b"producers", b"\x01" + binary.name(b"processed-by") + binary.number(len(tools)) + named)
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        b"",
+        custom(b"x", b"componentize-py component-init-transform"),
+        custom(b"componentize-py", b""),
+        custom(b"producers", b"componentize-py component-init-transform"),
+        made_by(b"componentize-js", b"not component-init-transform"),
+        binary.section(1, wat2wasm("(module)") + made_by(b"component-init-transform")),
+    ],
+    ids=["none", "somewhere", "a name", "no producers", "others", "within"],
+)
+async def test_sockets_are_for_pythons_tools_alone(sandbox: Sandbox, mark: bytes) -> None:
+    with pytest.raises(InvalidComponent, match="wasi:sockets/"):
+        await sandbox.load(wat.looks_up() + mark)
+
+
+async def test_who_forges_the_mark_of_pythons_tools_has_no_network(sandbox: Sandbox) -> None:
+    forged = wat.looks_up() + made_by(b"wit-component", b"component-init-transform")
+    run = await sandbox.run(forged)
+    assert run.outcome is Outcome.SUCCESS, run.error
