@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from typing import NamedTuple
 
 import pytest
@@ -136,6 +137,28 @@ async def test_usage_is_told_however_a_run_ends(sandbox: Sandbox, c_guest: Compo
     # after a trap or a timeout nothing in the guest can be asked any more
     assert usage.memory_peak == (None if case.memory is None else case.memory * (1 << 20))
     assert usage.cpu_ms > 0
+
+
+COMPUTES = {
+    "in a thread": ("js", do("work", rounds=1_000_000), 60_000),
+    "on the loop, between queries": ("js", do("queries", times=3000), 60_000),
+    "until its limit": ("c", b"s", 600),
+}
+
+
+@pytest.mark.parametrize("name", COMPUTES)
+async def test_cpu_time_is_that_of_all_slices(
+    sandbox: Sandbox, js_guest: Component, c_guest: Component, name: str
+) -> None:
+    which, event, timeout_ms = COMPUTES[name]
+    guest = js_guest if which == "js" else c_guest
+    await sandbox.run(guest, event, timeout_ms=timeout_ms)
+    began = time.process_time()  # of all threads; nothing else runs in this process
+    usage = (await sandbox.run(guest, event, timeout_ms=timeout_ms)).usage
+    used_ms = (time.process_time() - began) * 1000
+    # what is not the guest's is the loop's: little, but for thousands of answers
+    assert used_ms * (0.2 if "queries" in name else 0.7) < usage.cpu_ms < used_ms + 1
+    assert used_ms > 10  # more than a slice
 
 
 async def test_host_calls_are_counted_though_the_run_is_stopped(
