@@ -44,11 +44,18 @@ class RuntimeConfig(msgspec.Struct, frozen=True, kw_only=True):
     compile_memory_mb: int = 2048
 
 
-# What shapes machine code, beside wasmtime's version, and what is checked before: a change here makes every cached file
-# foreign.
-CODE_FORMAT = "aerofn-1 epoch component-async memory=4GiB stack=512KiB surgery-1 cores-1 checks-1"
+# What shapes machine code, beside wasmtime's version and the numbers below, and what is done and checked before.
+# Whoever changes a feature of the engine, or how a component is read, operated or checked, changes this by hand.
+CODE_FORMAT = "aerofn-1 epoch component-async no-gc no-threads no-memory64 surgery-1 cores-1 checks-1"
+WASM_STACK = 512 << 10
+FIBER_STACK = 1 << 20
+RESERVED = 4 << 30  # addresses of each memory
 
 
 def fingerprint() -> bytes:
     """What compiled code depends on: files of another fingerprint are never loaded."""
-    return hashlib.sha256(f"{WASMTIME_VERSION}|{CODE_FORMAT}".encode()).digest()[:8]
+    numbers = (
+        WASM_STACK, FIBER_STACK, RESERVED,
+        MAX_MEMORIES, MAX_TABLES, MAX_TABLE_ELEMENTS, MAX_CORE_INSTANCES,
+    )  # fmt: skip
+    return hashlib.sha256(f"{WASMTIME_VERSION}|{CODE_FORMAT}|{numbers}".encode()).digest()[:8]

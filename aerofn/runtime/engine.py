@@ -14,15 +14,15 @@ from wasmtime import Config, Engine
 
 from aerofn.runtime import ffi
 from aerofn.runtime.config import (
+    FIBER_STACK,
     MAX_CORE_INSTANCES,
     MAX_MEMORIES,
     MAX_TABLE_ELEMENTS,
     MAX_TABLES,
+    RESERVED,
+    WASM_STACK,
 )
 
-WASM_STACK = 512 << 10
-FIBER_STACK = 1 << 20
-RESERVED = 4 << 30  # addresses of each memory
 MEMORIES_PER_SLOT = 2
 # two memories with their guards, four tables, a stack, and to spare
 SLOT_ADDRESSES = MEMORIES_PER_SLOT * (RESERVED + (64 << 20)) + (16 << 20)

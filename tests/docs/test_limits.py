@@ -11,7 +11,7 @@ from aerofn import settings
 from aerofn.bridge import journal, outgoing, verdict
 from aerofn.bridge.egress import egress, request
 from aerofn.dispatch import retry
-from aerofn.runtime.engine import WASM_STACK
+from aerofn.runtime.config import WASM_STACK
 from aerofn.runtime.wasi import MAX_RANDOM
 from aerofn.web import connection, json_text
 from aerofn.web.secrets import Setting

@@ -15,7 +15,7 @@ from sandbox_kit import ROOT, FakeHost, Sandbox
 
 from aerofn.errors import HostError, InvalidComponent
 from aerofn.model import Limits, Outcome
-from aerofn.runtime import Runtime
+from aerofn.runtime import Runtime, config
 
 WASM = wat.component()
 DIGEST = hashlib.sha256(WASM).digest()
@@ -140,6 +140,40 @@ async def test_a_file_from_another_cache_is_not_trusted(make_runtime: Make, tmp_
     source = Source()
     await run_it(mine, source)
     assert source.fetched == 1
+
+
+CODE_SHAPE = {
+    "WASMTIME_VERSION": "45.0.1",
+    "CODE_FORMAT": "aerofn-2",
+    "WASM_STACK": 1 << 20,
+    "FIBER_STACK": 2 << 20,
+    "RESERVED": 2 << 30,
+    "MAX_MEMORIES": 5,
+    "MAX_TABLES": 9,
+    "MAX_TABLE_ELEMENTS": 9,
+    "MAX_CORE_INSTANCES": 101,
+}
+
+
+@pytest.mark.parametrize("name", CODE_SHAPE)
+async def test_code_of_another_wasmtime_or_configuration_is_not_loaded(
+    make_runtime: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Neither as it is, nor under the name that it would have here."""
+    cache, source = tmp_path / "cache", Source()
+    with monkeypatch.context() as other:
+        other.setattr(config, name, CODE_SHAPE[name])
+        await run_it(await make_runtime(), source)
+    (theirs,) = cache.glob("*.cwasm")
+    runtime = await make_runtime()
+    await run_it(runtime, source)
+    assert source.fetched == 2
+    (ours,) = set(cache.glob("*.cwasm")) - {theirs}
+    assert runtime._components._vault.path(DIGEST) == ours
+    for suffix in (".cwasm", ".label"):
+        theirs.with_suffix(suffix).replace(ours.with_suffix(suffix))
+    await run_it(await make_runtime(), source)
+    assert source.fetched == 3
 
 
 async def test_bytes_with_another_digest_are_refused(make_runtime: Make) -> None:
