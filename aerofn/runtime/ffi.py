@@ -12,9 +12,25 @@ back. So each has exactly one owner, written beside the function that makes it:
     get_export_index                      Code               export_index_delete
     store_new, instantiate_async          check_links        store_delete, future_delete
     error pointers given out              who received them  error_delete (take_error does)
+    error_message (its bytes)             take_error         byte_vec_delete
     linker_root, linker_add_instance      the linker set-up  linker_instance_delete
+    pooling_allocation_config_new         engine._pool       pooling_delete; config_pooling copies it
 
-What a run makes in wasmtime (its store, futures and values) is C's (`native/`), and goes with `sandbox.release`.
+What C makes (`native/`); what is moved is its taker's from then on:
+
+    store_new                             the run            store_delete
+    instantiate_async, func_call_async    the run            call_future_delete, before its next one or at its release
+    store_context, context_get_data       the store          nobody: they go with it, the latter is the run
+    wasi_config_new                       moved              by context_set_wasi into the store
+    val_new                               moved              with the value that it is put in
+    byte_vec_new, vallist_new_uninit      moved              with the value that they are put in
+    values: the event, a call's result    the run            val_delete
+    values: a host function's results     moved              to wasmtime, when the function returns
+    error_new                             moved              to wasmtime, as a host function's error
+    error pointers given out              the run            error_delete, or take_error once Python has read it
+    engine_clone                          the ticker         wasm_engine_delete
+
+What a run makes in wasmtime goes with `sandbox.release`.
 
 Two kinds of function: `_quick` keeps the GIL, for calls that take less time than giving it up; `_slow`
 releases it, for calls that run a guest, compile or unmap memory.

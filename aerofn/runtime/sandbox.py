@@ -22,8 +22,12 @@ NOTHING, DB_QUERY, HTTP_FETCH, WAIT, LOG, ENV = range(6)
 _quick_library, _slow_library = holding_library(), library()
 
 
+# name in C → (result, arguments); read by the test that compares them with the C.
+SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {}
+
+
 def _declared(function: Any, result: Any, arguments: tuple[Any, ...]) -> Any:
-    function.restype, function.argtypes = result, arguments
+    function.restype, function.argtypes = SIGNATURES[function.__name__] = result, arguments
     return function
 
 
