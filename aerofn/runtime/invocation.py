@@ -96,7 +96,7 @@ class Invocation:
             self._release()
 
     async def _drive(self) -> None:
-        fiber, component = self._fiber, self.component
+        fiber, component, turns = self._fiber, self.component, self._runtime.turns
         first, waits = True, False
         while True:
             self._away = self._hot or (first and self._away)
@@ -108,11 +108,14 @@ class Invocation:
             waited = False
             if said & ASKS:
                 self._arm()
-                waited = await fiber.answer()
+                asked_in = turns.this_pass()
+                if await fiber.answer():
+                    waits = True
+                    # a query that is refused is answered at once: who asks on and on must leave the loop too
+                    waited = turns.this_pass() != asked_in
                 if fiber.fault_error is not None:
                     return
             if waited:
-                waits = True
                 self._hot, self._pauses, self._computed_ns = False, 0, 0
             else:
                 await self._after_slice(asked=bool(said & ASKS))

@@ -21,6 +21,7 @@ class Turns:
         self._budget = budget_ms * 1_000_000
         self._until = 0
         self._open = False
+        self._passes = 0
         self._first: asyncio.Task[object] | None = None  # who had time in this pass
         self._inside = 0
         self._waiting: Line[asyncio.Future[None]] = Line()
@@ -39,6 +40,12 @@ class Turns:
         if self._inside:
             return True
         return self._first is not None and self._first is not asyncio.current_task(self._loop)
+
+    def this_pass(self) -> int:
+        """A number that is another one for whoever the loop has waited for."""
+        if not self._open:
+            self._begin_pass()
+        return self._passes
 
     async def wait(self, owner: Hashable = None) -> None:
         """Return when a guest of `owner` may run on the loop."""
@@ -69,6 +76,7 @@ class Turns:
 
     def _next_pass(self) -> None:
         self._open, self._first = False, None
+        self._passes += 1
         self._waiting.prepend(self._late)
         called = 0
         while called < CALLED and (turn := self._waiting.take()) is not None:

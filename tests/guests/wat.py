@@ -104,23 +104,38 @@ LOG = """
 """
 
 
-def logging_spinner() -> bytes:
-    """Computes for ever, and logs an empty line every million rounds."""
+def logger(body: str, fields: str = "") -> bytes:
+    """A component whose `body` can call `$log`."""
     return component(
-        """(loop $again
-          (global.set $i (i32.add (global.get $i) (i32.const 1)))
-          (if (i32.eqz (i32.rem_u (global.get $i) (i32.const 1000000)))
-            (then (call $log (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0))))
-          (br $again))""",
-        fields="(global $i (mut i32) (i32.const 0))",
+        body,
+        fields=fields,
         imports=HOST + LOG,
         core_imports='(import "h" "log" (func $log (param i32 i32 i32 i32)))',
         arguments='(with "h" (instance $h))',
     )
 
 
+FLOOD = "(loop $again (call $log (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)) (br $again))"
+
+
+def logging_spinner() -> bytes:
+    """Computes for ever, and logs an empty line every million rounds."""
+    return logger(
+        """(loop $again
+          (global.set $i (i32.add (global.get $i) (i32.const 1)))
+          (if (i32.eqz (i32.rem_u (global.get $i) (i32.const 1000000)))
+            (then (call $log (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0))))
+          (br $again))""",
+        "(global $i (mut i32) (i32.const 0))",
+    )
+
+
 SPIN = "(loop $again (br $again))"
 RECURSION = "(func $down (param i32) (result i32) (i32.add (i32.const 1) (call $down (local.get 0))))"
+LARGE = """
+(i32.store8 (i32.const 0) (i32.const 0)) (i32.store (i32.const 4) (i32.const 65536))
+(i32.store (i32.const 8) (i32.const 104857600)) (return (i32.const 0))
+"""
 GROWTH = "(loop $again (br_if $again (i32.ne (i32.const -1) (memory.grow (i32.const 16)))))"
 STARTS_SPINNING = "(func $begin (loop $again (br $again))) (start $begin)"
 TABLES = """
@@ -184,6 +199,65 @@ def explorer() -> bytes:
 """,
         arguments='(with "wasi" (instance $wasi))',
     )
+
+
+NETWORK = """
+(import "wasi:sockets/network@0.2.0" (instance $network
+  (export "network" (type (sub resource)))
+  (type $codes (enum "unknown" "access-denied" "not-supported" "invalid-argument" "out-of-memory" "timeout"
+    "concurrency-conflict" "not-in-progress" "would-block" "invalid-state" "new-socket-limit" "address-not-bindable"
+    "address-in-use" "remote-unreachable" "connection-refused" "connection-reset" "connection-aborted"
+    "datagram-too-large" "name-unresolvable" "temporary-resolver-failure" "permanent-resolver-failure"))
+  (export "error-code" (type (eq $codes)))
+  (type $families (enum "ipv4" "ipv6"))
+  (export "ip-address-family" (type (eq $families)))))
+(alias export $network "network" (type $N))
+(alias export $network "error-code" (type $E))
+(alias export $network "ip-address-family" (type $F))
+(import "wasi:sockets/instance-network@0.2.0" (instance $instance
+  (alias outer 1 $N (type $n)) (export "network" (type $n2 (eq $n)))
+  (export "instance-network" (func (result (own $n2))))))
+(import "wasi:sockets/ip-name-lookup@0.2.0" (instance $lookup
+  (alias outer 1 $N (type $n)) (alias outer 1 $E (type $e))
+  (export "network" (type $n2 (eq $n))) (export "error-code" (type $e2 (eq $e)))
+  (export "resolve-address-stream" (type $stream (sub resource)))
+  (export "resolve-addresses" (func (param "network" (borrow $n2)) (param "name" string)
+    (result (result (own $stream) (error $e2)))))))
+(import "wasi:sockets/tcp@0.2.0" (instance $tcp (export "tcp-socket" (type (sub resource)))))
+(alias export $tcp "tcp-socket" (type $T))
+(import "wasi:sockets/tcp-create-socket@0.2.0" (instance $create
+  (alias outer 1 $E (type $e)) (alias outer 1 $F (type $f)) (alias outer 1 $T (type $t))
+  (export "error-code" (type $e2 (eq $e))) (export "ip-address-family" (type $f2 (eq $f)))
+  (export "tcp-socket" (type $t2 (eq $t)))
+  (export "create-tcp-socket" (func (param "address-family" $f2) (result (result (own $t2) (error $e2)))))))
+(core module $room (memory (export "memory") 1) (data (i32.const 100) "127.0.0.1")
+  (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 8)))
+(core instance $r (instantiate $room))
+(core func $of (canon lower (func $instance "instance-network")))
+(core func $resolve (canon lower (func $lookup "resolve-addresses") (memory (core memory $r "memory"))))
+(core func $open (canon lower (func $create "create-tcp-socket") (memory (core memory $r "memory"))))
+(core instance $wasi (export "network" (func $of)) (export "resolve" (func $resolve)) (export "open" (func $open))
+  (export "memory" (memory $r "memory")))
+"""
+NETWORK_CORE = """
+(import "wasi" "network" (func $network (result i32)))
+(import "wasi" "resolve" (func $resolve (param i32 i32 i32 i32)))
+(import "wasi" "open" (func $open (param i32 i32)))
+(import "wasi" "memory" (memory $room 1))
+"""
+REFUSED = "(if (i32.ne (i32.const 1) (i32.load8_u $room (i32.const 64))) (then unreachable))"
+LOOKS_UP = f"(call $resolve (call $network) (i32.const 100) (i32.const 9) (i32.const 64)) {REFUSED}"
+OPENS_A_SOCKET = f"(call $open (i32.const 0) (i32.const 64)) {REFUSED}"
+# As componentize-py says what made a component: others may not import sockets at all.
+PRODUCERS = b"\x09producers\x01\x0cprocessed-by\x01\x0fcomponentize-py\x060.25.1"
+
+
+def networker(body: str) -> bytes:
+    """A component that has WASI's sockets, as those that componentize-py makes."""
+    wasm = component(
+        body, imports=NETWORK, core_imports=NETWORK_CORE, arguments='(with "wasi" (instance $wasi))'
+    )
+    return wasm + bytes([0, len(PRODUCERS)]) + PRODUCERS
 
 
 # How a core module imports and calls a function of each of these component types.

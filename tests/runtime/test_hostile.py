@@ -2,86 +2,21 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from statistics import median, quantiles
-from typing import NamedTuple
 
 import pytest
 import wat
-from sandbox_kit import FakeHost, Sandbox, do
+from hostile import CASES, Case
+from sandbox_kit import FakeHost, Quiet, Sandbox, do
 
-from aerofn.model import Outcome
-from aerofn.runtime import Component, verdict
+from aerofn.model import Outcome, Run
+from aerofn.runtime import Component, Runtime, verdict
 from aerofn.runtime.fiber import Fiber
 
-MB = 1 << 20
+Make = Callable[..., Awaitable[Runtime]]
 NEIGHBOURS = 50
-
-
-class Case(NamedTuple):
-    """A guest ("js", "c" or a component), what it is sent, and how that must end."""
-
-    guest: str | Callable[[], bytes]
-    event: bytes
-    outcome: Outcome
-    says: str = ""
-    timeout_ms: int = 30_000
-    code: str | None = None
-
-
-CASES = {
-    "js endless loop": Case("js", do("spin"), Outcome.TIMEOUT, "300 ms", 300),
-    "c endless loop": Case("c", b"s", Outcome.TIMEOUT, "300 ms", 300),
-    "wat endless loop": Case(lambda: wat.component(wat.SPIN), b"", Outcome.TIMEOUT, "300 ms", 300),
-    "start function loops": Case(
-        lambda: wat.component(fields=wat.STARTS_SPINNING), b"", Outcome.TIMEOUT, "300 ms", 300
-    ),
-    "js endless recursion": Case("js", do("recurse"), Outcome.TRAP, "a function calls itself too often"),
-    "c endless recursion": Case("c", b"r", Outcome.TRAP, "call stack exhausted"),
-    "wat endless recursion": Case(
-        lambda: wat.component("(drop (call $down (i32.const 0)))", fields=wat.RECURSION),
-        b"",
-        Outcome.TRAP,
-        "call stack exhausted",
-    ),
-    "wat memory bomb": Case(lambda: wat.component(wat.GROWTH), b"", Outcome.MEMORY_LIMIT, "64 MiB"),
-    "js log flood": Case("js", do("log", times=100_000_000), Outcome.TIMEOUT, "300 ms", 300),
-    "js memory bomb": Case("js", do("bomb"), Outcome.MEMORY_LIMIT, "64 MiB"),
-    "c memory bomb": Case("c", b"b", Outcome.MEMORY_LIMIT, "64 MiB"),
-    "c grows page by page": Case("c", b"g", Outcome.MEMORY_LIMIT, "64 MiB"),
-    "first memory above the limit": Case(
-        lambda: wat.component(memory="2000"), b"", Outcome.MEMORY_LIMIT, "64 MiB"
-    ),
-    "promise that never resolves": Case("js", do("never"), Outcome.TRAP, "never finished"),
-    "output of 100 MB": Case("js", do("large", bytes=100 * MB), Outcome.MEMORY_LIMIT, "64 MiB", 20_000),
-    "output over its limit": Case(
-        "js", do("large", bytes=7 * MB), Outcome.FUNCTION_ERROR, "too large", 20_000
-    ),
-    "input of 100 MB": Case("c", b"e" * (100 * MB), Outcome.MEMORY_LIMIT, "64 MiB"),
-    "result of broken UTF-8": Case("c", b"u", Outcome.TRAP, "utf-8"),
-    "result out of range": Case("c", b"p", Outcome.TRAP, "out of bounds"),
-    "result longer than memory": Case("c", b"z", Outcome.TRAP, "out of bounds"),
-    "broken UTF-8 to the host": Case("c", b"l", Outcome.TRAP, "utf-8"),
-    "pointer out of range to the host": Case("c", b"o", Outcome.TRAP, "out of bounds"),
-    "reads out of range": Case("c", b"a", Outcome.TRAP, "out of bounds memory access"),
-    "plain trap": Case("c", b"t", Outcome.TRAP, "unreachable"),
-    "sleeps through a WASI clock": Case(
-        lambda: wat.sleeper(3_600_000_000_000),
-        b"",
-        Outcome.TRAP,
-        "wait with aerofn:function/clock",
-        code="wasi_sleep",
-    ),
-    "waits for an hour": Case(lambda: wat.waiter(3_600_000_000_000), b"", Outcome.TIMEOUT, "300 ms", 300),
-    "waits for ever": Case(lambda: wat.waiter(-1), b"", Outcome.TIMEOUT, "300 ms", 300),
-    "log flood": Case("c", b"f", Outcome.TIMEOUT, "300 ms", 300),
-    "host calls without end": Case("js", do("queries", times=100_000_000), Outcome.TIMEOUT, "300 ms", 300),
-}
-
-
-@pytest.fixture
-def guests(js_guest: Component, c_guest: Component) -> dict[str, Component]:
-    return {"js": js_guest, "c": c_guest}
+TRIES = 8
 
 
 async def _neighbours(sandbox: Sandbox, guest: Component) -> set[Outcome]:
@@ -89,26 +24,62 @@ async def _neighbours(sandbox: Sandbox, guest: Component) -> set[Outcome]:
     return {run.outcome for run in runs}
 
 
+async def _beside_neighbours(sandbox: Sandbox, case: Case, component: Component, honest: Component) -> Run:
+    running = sandbox.runtime.run(component, case.sent(), Quiet(), case.limits)
+    hostile = asyncio.create_task(running)
+    await asyncio.sleep(0)  # let it start first
+    assert await _neighbours(sandbox, honest) == {Outcome.SUCCESS}
+    return await hostile
+
+
 @pytest.mark.parametrize("name", CASES)
 async def test_a_hostile_guest_ends_as_it_should_and_harms_nobody(
-    sandbox: Sandbox, guests: dict[str, Component], name: str
+    sandbox: Sandbox, js_wasm: bytes, js_guest: Component, name: str
 ) -> None:
     case = CASES[name]
-    component = guests[case.guest] if isinstance(case.guest, str) else await sandbox.load(case.guest())
-    began = time.perf_counter()
-    hostile = asyncio.create_task(
-        sandbox.run(component, case.event, timeout_ms=case.timeout_ms, memory_mb=64)
-    )
-    await asyncio.sleep(0)  # let it start first
-    assert await _neighbours(sandbox, guests["js"]) == {Outcome.SUCCESS}
-    run = await hostile
-    took_ms = (time.perf_counter() - began) * 1000
+    component = await sandbox.load(case.wasm(js_wasm))
+    run = await _beside_neighbours(sandbox, case, component, js_guest)
     assert run.outcome is case.outcome, run.error
     assert run.error is not None
     assert case.says in run.error.message
     assert run.error.code == case.code
-    # the promise is 50 ms over the limit; a busy machine gets more
-    assert took_ms < case.timeout_ms + 10_000
+
+
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.outcome is Outcome.TIMEOUT])
+async def test_a_time_limit_is_kept_to(
+    sandbox: Sandbox, js_wasm: bytes, js_guest: Component, name: str
+) -> None:
+    """The promise is 50 ms over it; of several tries a busy machine leaves one alone."""
+    case, over_ms = CASES[name], []
+    component = await sandbox.load(case.wasm(js_wasm))
+    for _ in range(TRIES):
+        began = time.perf_counter()
+        await _beside_neighbours(sandbox, case, component, js_guest)
+        over_ms.append((time.perf_counter() - began) * 1000 - case.timeout_ms)
+        if over_ms[-1] < 50:
+            return
+    raise AssertionError(f"milliseconds over the limit: {over_ms}")
+
+
+MILLIONS = {"c": ("calls", b"ml"), "js": ("js", do("log", times=1_000_000, text=""))}
+
+
+@pytest.mark.parametrize("name", MILLIONS)
+async def test_a_million_host_calls_are_made_and_counted(
+    sandbox: Sandbox, js_wasm: bytes, js_guest: Component, name: str
+) -> None:
+    guest, event = MILLIONS[name]
+    case = Case(guest, event, Outcome.SUCCESS, timeout_ms=120_000)
+    run = await _beside_neighbours(sandbox, case, await sandbox.load(case.wasm(js_wasm)), js_guest)
+    assert run.outcome is Outcome.SUCCESS, run.error
+    assert run.usage.host_calls == 1_000_000
+    assert b"1000000" in (run.output or b"")
+
+
+@pytest.mark.parametrize("body", [wat.LOOKS_UP, wat.OPENS_A_SOCKET])
+async def test_a_guest_with_wasi_sockets_reaches_nothing(sandbox: Sandbox, body: str) -> None:
+    run = await sandbox.run(wat.networker(body))
+    assert run.outcome is Outcome.SUCCESS, run.error  # it traps where it is given an address, or a socket
 
 
 async def test_hostile_guests_side_by_side(sandbox: Sandbox, js_guest: Component, c_guest: Component) -> None:
@@ -135,18 +106,25 @@ async def _held_until(end: "asyncio.Future[object]") -> list[float]:
     return held
 
 
-async def test_a_guest_that_logs_as_it_computes_leaves_the_loop_too(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    guest, host = await sandbox.load(wat.logging_spinner()), FakeHost()
-    on_loop, advance = [], Fiber.advance
+@pytest.fixture
+def on_loop(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The processor's nanoseconds of every poll of a guest on the loop's thread."""
+    polls, advance = [], Fiber.advance
 
     def watched(fiber: Fiber) -> int:
+        before = fiber.seen().cpu_ns
         said = advance(fiber)
-        on_loop.append(fiber.seen().poll_ns)
+        polls.append(fiber.seen().cpu_ns - before)
         return said
 
     monkeypatch.setattr(Fiber, "advance", watched)
+    return polls
+
+
+async def test_a_guest_that_logs_as_it_computes_leaves_the_loop_too(
+    sandbox: Sandbox, on_loop: list[int]
+) -> None:
+    guest, host = await sandbox.load(wat.logging_spinner()), FakeHost()
     spinning = asyncio.create_task(sandbox.run(guest, host=host, timeout_ms=60_000))
     while len(host.logs) < 200 and not spinning.done():
         await asyncio.sleep(0.001)
@@ -155,6 +133,38 @@ async def test_a_guest_that_logs_as_it_computes_leaves_the_loop_too(
         await spinning
     # of the 200 million rounds, which take a tenth of a second and more
     assert sum(on_loop) < 50_000_000
+
+
+async def test_a_guest_whose_host_answers_at_once_leaves_the_loop_too(
+    sandbox: Sandbox, js_guest: Component, on_loop: list[int]
+) -> None:
+    run = await sandbox.run(js_guest, do("queries", times=10_000), Quiet(), timeout_ms=60_000)
+    assert run.outcome is Outcome.SUCCESS
+    assert run.usage.cpu_ms > 40
+    assert sum(on_loop) < 20_000_000
+
+
+# wasmtime copies a result whole, where nothing can interrupt it: a run that returns 100 MB at once has the loop
+# for that long.
+COPIED = {"wat output of 100 MB that arrives"}
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name not in COPIED])
+async def test_no_guest_has_the_loop_for_long(
+    sandbox: Sandbox, js_wasm: bytes, js_guest: Component, on_loop: list[int], name: str
+) -> None:
+    """In processor time: a slice ends by the clock, and so within two ticks, whatever takes the machine meanwhile."""
+    case = CASES[name]
+    component = await sandbox.load(case.wasm(js_wasm))
+    least = []
+    for _ in range(3):
+        on_loop.clear()
+        run = await _beside_neighbours(sandbox, case, component, js_guest)
+        least.append((max(on_loop, default=0), sum(on_loop)))
+        # two slices, as a tick may come at once; all of them: the neighbours' 50 runs, and its own before it leaves
+        if least[-1][0] < 15_000_000 and (run.usage.cpu_ms < 50 or least[-1][1] < 60_000_000):
+            return
+    raise AssertionError(f"the longest poll, and all (ns): {least}")
 
 
 def test_an_error_nested_too_deep_to_be_read_is_text() -> None:
@@ -218,3 +228,23 @@ async def test_a_wasi_function_imported_with_another_type_does_no_harm(
     )
     run = await sandbox.run(guest)
     assert run.outcome is Outcome.TRAP
+
+
+async def test_guests_have_their_share_of_a_pass_and_no_more(
+    make_runtime: Make, js_wasm: bytes, on_loop: list[int]
+) -> None:
+    own = Sandbox(await make_runtime(max_instances=100))
+    guest = await own.load(js_wasm)
+    event = do("work", rounds=6000)  # a millisecond
+    await own.run(guest, event)
+    own.runtime.spare_cores = False  # all of them are the loop's
+    runs = asyncio.gather(*(own.run(guest, event) for _ in range(100)))
+    passes = []
+    while not runs.done():
+        on_loop.clear()
+        await asyncio.sleep(0)
+        passes.append(sum(on_loop))
+    assert {run.outcome for run in await runs} == {Outcome.SUCCESS}
+    # a pass has 5 ms by the clock, which is not less than the processor's time, and what was begun in it ends
+    assert sum(passes) > 30_000_000
+    assert max(passes) < 15_000_000

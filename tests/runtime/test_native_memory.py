@@ -7,7 +7,7 @@ import sys
 from collections.abc import Awaitable, Callable
 
 import pytest
-from sandbox_kit import GUESTS, FakeHost, Sandbox, do
+from sandbox_kit import GUESTS, Quiet, Sandbox, do
 
 from aerofn.model import Limits, Outcome
 from aerofn.runtime import Component
@@ -40,16 +40,6 @@ def allocated() -> int:
     gc.collect()
     told = ask()
     return int(told.uordblks + told.hblkhd)
-
-
-class Quiet(FakeHost):
-    """Remembers nothing."""
-
-    async def db_query(self, sql: str, params: str) -> tuple[bool, bytes]:
-        return True, b"{}"
-
-    def log(self, level: str, message: str, at: float) -> None:
-        pass
 
 
 class Never(Quiet):

@@ -141,7 +141,7 @@ async def test_usage_is_told_however_a_run_ends(sandbox: Sandbox, c_guest: Compo
 
 COMPUTES = {
     "in a thread": ("js", do("work", rounds=1_000_000), 60_000),
-    "on the loop, between queries": ("js", do("queries", times=3000), 60_000),
+    "between queries": ("js", do("queries", times=3000), 60_000),
     "until its limit": ("c", b"s", 600),
 }
 
@@ -157,7 +157,7 @@ async def test_cpu_time_is_that_of_all_slices(
     usage = (await sandbox.run(guest, event, timeout_ms=timeout_ms)).usage
     used_ms = (time.process_time() - began) * 1000
     # what is not the guest's is the loop's: little, but for thousands of answers
-    assert used_ms * (0.2 if "queries" in name else 0.7) < usage.cpu_ms < used_ms + 1
+    assert used_ms * (0.05 if "queries" in name else 0.7) < usage.cpu_ms < used_ms + 1
     assert used_ms > 10  # more than a slice
 
 
