@@ -1,6 +1,7 @@
 """How a benchmark tells a figure: one JSON object a line, with the peer's figure of the same run beside it."""
 
 import json
+from collections.abc import Mapping
 from statistics import median
 
 
@@ -12,7 +13,7 @@ def tell(
     peer: str | None = None,
     peer_runs: list[float] | None = None,
     goal: float | None = None,
-    more: dict[str, float] | None = None,
+    more: Mapping[str, object] | None = None,
 ) -> None:
     """Print the median of `runs` beside the median of `peer_runs`, and their ratio."""
     value = median(runs)

@@ -14,7 +14,8 @@ GUESTS = ROOT / "tests" / "guests"
 IDLE_TICKS = 20  # as in ticker.c
 PARKED_AT = 2 * ctypes.sizeof(ctypes.c_uint)  # of `struct ticker` there: behind `entered` and `left`
 sys.path.insert(0, str(GUESTS))
-from hostile import do  # noqa: E402, F401  the kit of those who run the guest in JavaScript
+from hostile import do  # noqa: E402, F401
+from javascript import js_component  # noqa: E402, F401
 
 
 class FakeHost:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -256,12 +257,15 @@ async def test_a_thousand_wait_together_without_a_thread_each(sandbox: Sandbox, 
     gate, hosts = asyncio.Event(), [FakeHost() for _ in range(1000)]
     for host in hosts:
         host.gate = gate
+    await sandbox.run(js_guest, do("greet"))  # the pool has its threads
+    threads = len(list(Path("/proc/self/task").iterdir()))
     running = [
         asyncio.create_task(sandbox.run(js_guest, do("query"), host, timeout_ms=60_000)) for host in hosts
     ]
     for host in hosts:
         await host.asked.wait()
     assert sandbox.runtime.running == 1000
+    assert len(list(Path("/proc/self/task").iterdir())) < threads + 20
     gate.set()
     assert {run.outcome for run in await asyncio.gather(*running)} == {Outcome.SUCCESS}
     assert sandbox.runtime.running == 0
