@@ -26,6 +26,7 @@ from aerofn.runtime.config import MAX_MEMORIES
 from aerofn.runtime.contract import Problem, check, check_links
 from aerofn.runtime.cores import SIZE_BYTES, Split, core_file, split
 from aerofn.runtime.engine import compiling_engine
+from aerofn.runtime.names import MAX_DEPTH, TooDeepError, harmless
 from aerofn.runtime.surgery import PAGE, Scope
 
 Ask = Callable[[list[str]], dict[str, str] | None]
@@ -40,6 +41,18 @@ def _confine(cpu_seconds: int, memory: int) -> None:
         resource.setrlimit(limit, (value, value))
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds + 1))  # SIGXCPU first: it tells why
     os.nice(5)  # running functions go first
+
+
+def _harmless(wasm: bytes) -> bytes:
+    """With names that wasmtime can show; raises Problem. What cannot be read for that is not compiled either."""
+    try:
+        return harmless(wasm)
+    except UnsupportedError as error:
+        raise Problem("The component is not valid.", detail=str(error)) from None
+    except TooDeepError:
+        raise Problem(
+            "The component has components within components, too deep.", detail=f"The limit is {MAX_DEPTH}."
+        ) from None
 
 
 def _operate(wasm: bytes) -> Scope | None:
@@ -95,6 +108,7 @@ def _compile(engine: Engine, wasm: bytes, ask: Ask) -> tuple[_Parts, Scope | Non
 
 def compile_component(wasm: bytes, target: Path, ask: Ask) -> dict[str, object]:
     """Check `wasm`, write its machine code to `target` and beside it, and give its `Anatomy`; raises Problem."""
+    wasm = _harmless(wasm)
     engine = compiling_engine()
     parts, scope = _compile(engine, wasm, ask)
     wasi = check(engine, parts.component, wasm, parts.cores)

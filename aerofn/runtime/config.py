@@ -24,6 +24,8 @@ class RuntimeConfig(msgspec.Struct, frozen=True, kw_only=True):
         slice_ms: how long a guest may hold a thread before it must give way (milliseconds).
         worker_threads: threads that run guests which would hold up the loop.
         max_output_bytes: the largest result a function may return.
+        max_query_bytes: the most that a statement's text and parameters may have together.
+        max_request_bytes: the most that the HTTP requests of one call may have together, as the guest writes them.
         max_component_bytes: the largest component that can be deployed.
         max_instances: invocations in flight at once, in this process.
         max_loaded: compiled components kept in memory; the least recently used goes first.
@@ -37,6 +39,8 @@ class RuntimeConfig(msgspec.Struct, frozen=True, kw_only=True):
     slice_ms: int = 5
     worker_threads: int = 2
     max_output_bytes: int = 6 << 20
+    max_query_bytes: int = 6 << 20
+    max_request_bytes: int = 25 << 20
     max_component_bytes: int = 64 << 20
     max_instances: int = 10_000
     max_loaded: int = 256
@@ -46,7 +50,7 @@ class RuntimeConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 # What shapes machine code, beside wasmtime's version and the numbers below, and what is done and checked before.
 # Whoever changes a feature of the engine, or how a component is read, operated or checked, changes this by hand.
-CODE_FORMAT = "aerofn-1 epoch component-async no-gc no-threads no-memory64 surgery-1 cores-1 checks-1"
+CODE_FORMAT = "aerofn-1 epoch component-async no-gc no-threads no-memory64 surgery-1 names-1 cores-1 checks-1"
 WASM_STACK = 512 << 10
 FIBER_STACK = 1 << 20
 RESERVED = 4 << 30  # addresses of each memory

@@ -56,6 +56,9 @@ from wasmtime import _ffi as wasmtime_ffi
 
 WASMTIME_VERSION = importlib.metadata.version("wasmtime")
 WASMTIME_LIBRARY = wasmtime_ffi.dll._handle  # for dlsym
+LONGEST_ERROR = (
+    64 << 10
+)  # bytes of an error's text that are looked at; one with a full backtrace has 12 KiB at most
 
 # name in the C API → (result, arguments); read by the test that compares them with wasmtime's own.
 SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {}
@@ -180,13 +183,23 @@ class Attempt(ctypes.Structure):
 
 
 def take_error(error: int) -> str:
-    """Read an error's message with its causes and WebAssembly backtrace, and release it."""
+    """Read an error's message with its causes and WebAssembly backtrace, and release it.
+
+    Of one that is too long, the head and the tail: frames begin in the one, and the innermost cause ends the other.
+    """
     message = Bytes()
     error_message(error, ctypes.addressof(message))
-    text = ctypes.string_at(message.data, message.size).decode("utf-8", "replace") if message.size else ""
+    text = _text(message.data, message.size).decode("utf-8", "replace") if message.size else ""
     byte_vec_delete(ctypes.addressof(message))
     error_delete(error)
     return text
+
+
+def _text(at: int, size: int) -> bytes:
+    if size <= LONGEST_ERROR:
+        return ctypes.string_at(at, size)
+    half = LONGEST_ERROR // 2
+    return ctypes.string_at(at, half) + b"\n...\n" + ctypes.string_at(at + size - half, half)
 
 
 def valid_utf8(data: bytes) -> bytes:
