@@ -85,8 +85,15 @@ class Caller(msgspec.Struct, frozen=True):
         return None if sub is None else str(sub)
 
 
+LONGEST_TEXT = 16_384  # characters of an error's message, stack or name
+CUT = " ... (it was longer)"  # the end of one that was cut
+
+
 class GuestError(msgspec.Struct, frozen=True):
-    """An error as the function reported it, or as the sandbox did for it; `code` where the outcome says too little."""
+    """An error as the function reported it, or as the sandbox did for it; `code` where the outcome says too little.
+
+    Its texts have `LONGEST_TEXT` characters at most, `CUT` included.
+    """
 
     message: str
     name: str | None = None

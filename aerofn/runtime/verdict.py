@@ -1,11 +1,10 @@
 """From what wasmtime or the guest said to an outcome and an error that its author understands."""
 
 import re
-from typing import Any
 
 import msgspec
 
-from aerofn.model import GuestError, Limits, Outcome
+from aerofn.model import CUT, LONGEST_TEXT, GuestError, Limits, Outcome
 from aerofn.runtime.growth import LIMIT_FUNCTION
 from aerofn.runtime.wasi import NO_SLEEP, TOO_MUCH_RANDOM
 
@@ -30,15 +29,15 @@ def of_failure(text: str, limits: Limits) -> Verdict:
         return memory_limit(limits)
     for said, name, code in _REFUSED:
         if said in text:
-            return Outcome.TRAP, GuestError(said, name=name, stack=text, retry=False, code=code)
+            return Outcome.TRAP, GuestError(said, name=name, stack=_kept(text), retry=False, code=code)
     if _NEVER_RETURNED in text or "deadlock" in text:
         message = "The function never finished: it waits for something that cannot happen."
-        return Outcome.TRAP, GuestError(message, name="Trap", stack=text)
+        return Outcome.TRAP, GuestError(message, name="Trap", stack=_kept(text))
     trap = _TRAP.search(text)
     message = trap.group(1) if trap else _last_cause(text)
     if message == _DEEP:
         message += ": a function calls itself too often, or a value is nested too deep"
-    return Outcome.TRAP, GuestError(message, name="Trap", stack=text)
+    return Outcome.TRAP, GuestError(_kept(message), name="Trap", stack=_kept(text))
 
 
 def _last_cause(text: str) -> str:
@@ -52,23 +51,39 @@ def of_error(text: bytes) -> Verdict:
     return Outcome.FUNCTION_ERROR, _guest_error(text)
 
 
+class _Told(msgspec.Struct):
+    """What is taken of it; nothing becomes a Python object that is not."""
+
+    message: msgspec.Raw
+    name: msgspec.Raw = msgspec.Raw(b"null")
+    stack: msgspec.Raw = msgspec.Raw(b"null")
+    retry: msgspec.Raw = msgspec.Raw(b"null")
+
+
+_told = msgspec.json.Decoder(_Told).decode
+_text = msgspec.json.Decoder(str).decode
+_MOST_BYTES = 4 * (LONGEST_TEXT + 1)  # of UTF-8, if it is not to be cut
+
+
 def _guest_error(text: bytes) -> GuestError:
     try:
-        fields: Any = msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError):  # the latter for what is nested too deep
-        fields = None
-    if not isinstance(fields, dict) or not isinstance(fields.get("message"), str):
-        return GuestError(text.decode("utf-8", "replace"))
-    return GuestError(
-        fields["message"],
-        name=_string(fields.get("name")),
-        stack=_string(fields.get("stack")),
-        retry=fields.get("retry") is not False,
-    )
+        told = _told(text)
+        message = _string(told.message)
+        name, stack = _string(told.name), _string(told.stack)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # the last for what is nested too deep
+        message = None
+    if message is None:
+        return GuestError(_kept(text[:_MOST_BYTES].decode("utf-8", "replace")))
+    return GuestError(message, name=name, stack=stack, retry=told.retry != msgspec.Raw(b"false"))
 
 
-def _string(value: object) -> str | None:
-    return value if isinstance(value, str) else None
+def _string(raw: msgspec.Raw) -> str | None:
+    return _kept(_text(raw)) if bytes(memoryview(raw)[:1]) == b'"' else None
+
+
+def _kept(text: str) -> str:
+    """As much of a text as an error may have."""
+    return text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - len(CUT)] + CUT
 
 
 def memory_limit(limits: Limits) -> Verdict:
