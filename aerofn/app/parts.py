@@ -10,6 +10,7 @@ from aerofn.bridge.egress.egress import Caps as EgressCaps
 from aerofn.bridge.egress.egress import Egress
 from aerofn.bridge.guard import Guard
 from aerofn.bridge.host import Bridge, Most
+from aerofn.bridge.outgoing import longest
 from aerofn.db.database import Database
 from aerofn.db.event_list import EventList
 from aerofn.db.events import Events
@@ -167,6 +168,7 @@ def _runtime_config(settings: Settings) -> RuntimeConfig:
         slice_ms=settings.slice_ms,
         worker_threads=settings.worker_threads,
         max_output_bytes=settings.max_output_mb << 20,
+        max_request_bytes=longest(settings.fetch_max_mb << 20),
         max_component_bytes=settings.max_component_mb << 20,
         max_instances=settings.max_invocations + settings.event_concurrency,
     )

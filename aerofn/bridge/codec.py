@@ -4,10 +4,14 @@ A string is taken as it is (also for json and jsonb, where it is the JSON text),
 array becomes an array literal or JSON as the parameter's type wants, an object becomes JSON.
 """
 
+from functools import lru_cache
+
 import msgspec
 
 from aerofn.errors import QueryError
 
+MOST = 65_535  # parameters of one statement, as PostgreSQL's protocol counts them
+_FEW = 2 * MOST  # characters: no room for more values than that
 _list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _string = msgspec.json.Decoder(str).decode
 
@@ -31,11 +35,33 @@ def texts(params: str, types: list[Parameter]) -> list[str | None]:
         QueryError: not a JSON array, nested past all reason, or not as many values as the statement has parameters.
     """
     try:
+        if len(params) > _FEW:
+            _check_count(params, len(types))
         return _texts(_list(params), types)
     except msgspec.DecodeError as error:
         raise QueryError({"code": "22023", "message": f"the parameters are no JSON array: {error}"}) from None
     except RecursionError:
         raise QueryError({"code": "54001", "message": "the parameters are nested too deeply"}) from None
+
+
+@lru_cache(256)
+def _exactly(count: int) -> msgspec.json.Decoder[object]:
+    return msgspec.json.Decoder(tuple[(msgspec.Raw,) * count])  # type: ignore[misc]
+
+
+def _check_count(params: str, count: int) -> None:
+    """Refuse a long text with another number of values, and make no objects of more than that many."""
+    try:
+        _exactly(min(count, MOST)).decode(params)
+    except msgspec.ValidationError as error:
+        if params.lstrip()[:1] != "[":
+            raise
+        raise QueryError(
+            {
+                "code": "08P01",
+                "message": f"the statement has {count} parameters, but not as many values were given: {error}",
+            }
+        ) from None
 
 
 def _texts(values: list[msgspec.Raw], types: list[Parameter]) -> list[str | None]:
@@ -67,6 +93,11 @@ def _text(raw: bytes, kind: Parameter) -> str | None:
 
 
 def _array(raw: bytes) -> str:
+    inner = raw[1:-1]
+    if not any(special in inner for special in (b"\\", b"[", b"{")):
+        return (
+            f"{{{inner.decode()}}}"  # then JSON and PostgreSQL write it alike, however many elements it has
+        )
     return "{" + ",".join(_element(bytes(value)) for value in _list(raw)) + "}"
 
 

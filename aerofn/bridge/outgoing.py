@@ -24,6 +24,11 @@ _json = msgspec.json.Encoder()
 _sent = msgspec.json.Decoder(Sent | list[Sent])
 
 
+def longest(most_bytes: int) -> int:
+    """How long the text of requests made together may be, if each may have a body of so many bytes."""
+    return _TOGETHER * most_bytes + _MARGIN
+
+
 class Outgoing:
     """The requests of one invocation.
 
@@ -71,7 +76,7 @@ class Outgoing:
             return False, _json.encode(_report(error))
 
     def _decoded(self, text: str) -> Sent | list[Sent]:
-        if len(text) > _TOGETHER * self._egress.most_bytes + _MARGIN:
+        if len(text) > longest(self._egress.most_bytes):
             raise FetchError("the requests are too large together", code="request_too_large")
         try:
             sent: Sent | list[Sent] = _sent.decode(text)

@@ -28,6 +28,7 @@ from aerofn.runtime.config import (
 )
 from aerofn.runtime.cores import core_file
 from aerofn.runtime.links import CannotLoad, Link, Links
+from aerofn.runtime.oversized import Most
 from aerofn.runtime.surgery import PAGES_EXPORT
 from aerofn.runtime.tier import Tier, Tiers
 from aerofn.runtime.vault import CodeFile, Vault
@@ -42,7 +43,7 @@ class Code:
 
     __slots__ = ("_at", "_exports", "_link", "_tier", "plan")
 
-    def __init__(self, tier: Tier, path: Path, anatomy: Anatomy, link: Link) -> None:
+    def __init__(self, tier: Tier, path: Path, anatomy: Anatomy, link: Link, *, most: Most) -> None:
         self._at = self.plan = 0
         self._exports: list[int] = []
         self._tier = tier  # its engine outlives the code
@@ -52,7 +53,8 @@ class Code:
         pages = self._export(PAGES_EXPORT) if anatomy.tells_pages else 0
         self.plan = sandbox.plan_new(
             tier.engine_at, tier.ticker.at, link.at, self._at, handle, pages,
-            MAX_TABLE_ELEMENTS, MAX_INSTANCES, MAX_TABLES, anatomy.memories, anatomy.wasi,
+            MAX_TABLE_ELEMENTS, MAX_INSTANCES, MAX_TABLES, anatomy.memories, most.query, most.request,
+            anatomy.wasi,
         )  # fmt: skip
         if not self.plan:
             raise CannotLoad("the system gives AeroFn no memory for it")
@@ -95,12 +97,16 @@ class Component:
     """A compiled component, ready to run. Freed when the last run that holds it is over."""
 
     __slots__ = (
-        "_codes", "_files", "_links", "anatomy", "digest", "ended", "heat", "idled", "takes_ns", "tier", "waits",
+        "_codes", "_files", "_links", "anatomy", "digest", "ended", "heat", "idled", "most", "takes_ns", "tier",
+        "waits",
     )  # fmt: skip
 
-    def __init__(self, tiers: Tiers, links: Links, digest: bytes, files: Files, anatomy: Anatomy) -> None:
+    def __init__(
+        self, tiers: Tiers, links: Links, digest: bytes, files: Files, anatomy: Anatomy, *, most: Most
+    ) -> None:
         self.digest = digest
         self.anatomy = anatomy
+        self.most = most
         # perf_counter: when its last run ended, when the loop last had time to make a sandbox for the next
         self.ended, self.idled = 0.0, -math.inf
         self.heat = 0  # how often its runs outlasted their first slice lately
@@ -118,7 +124,7 @@ class Component:
 
     def _load(self, tier: Tier) -> Code:
         link = self._links.link(tier, {digest: file.path for digest, file in self._files.cores.items()})
-        return Code(tier, self._files.code.path, self.anatomy, link)
+        return Code(tier, self._files.code.path, self.anatomy, link, most=self.most)
 
     def code(self, tier: Tier) -> Code:
         """The code for `tier`, loaded when first needed: a millisecond, for only crowds need the second tier."""
@@ -142,6 +148,7 @@ class Components:
     def __init__(self, tiers: Tiers, config: RuntimeConfig) -> None:
         self._tiers = tiers
         self._config = config
+        self._most = Most(config.max_query_bytes, config.max_request_bytes)
         self._links = Links()
         self._vault = Vault(config.cache_dir)
         self._compiler = Compiler(config)
@@ -215,7 +222,7 @@ class Components:
 
     def _loadable(self, digest: bytes, files: Files, anatomy: Anatomy) -> Component | None:
         try:
-            return Component(self._tiers, self._links, digest, files, anatomy)
+            return Component(self._tiers, self._links, digest, files, anatomy, most=self._most)
         except (CannotLoad, OSError) as error:
             _log.warning("the compiled component %s cannot be loaded: %s", digest.hex(), error)
             return None

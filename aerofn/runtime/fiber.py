@@ -11,6 +11,7 @@ from aerofn.model import Limits
 from aerofn.runtime import ffi, sandbox
 from aerofn.runtime.host import Host
 from aerofn.runtime.links import CannotLoad
+from aerofn.runtime.oversized import refusal
 from aerofn.runtime.sandbox import READY, Block, Seen
 from aerofn.runtime.surgery import PAGE
 
@@ -96,6 +97,8 @@ class Fiber:
             while kind := sandbox.take(self.address):
                 if kind == sandbox.LOG:
                     self._log()
+                elif kind < 0:
+                    self._refuse(-kind)
                 elif await self._answer(kind):
                     return True
         except Exception as error:
@@ -115,6 +118,10 @@ class Fiber:
         block = self._block
         level, message = block.texts(2)
         self.host.log(level, message, block.number() / 1e9)
+
+    def _refuse(self, function: int) -> None:
+        reply = refusal(function, self._block.number(), self.component.most)
+        sandbox.answer(self.address, False, reply, len(reply))
 
     async def _answer(self, kind: int) -> bool:
         """Whether the loop had to wait for it."""

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from aerofn.runtime import ffi
 from aerofn.runtime.library import holding_library, library
 
-# What `advance` says, and what `take` gives: `sandbox.h` has the same.
+# What `advance` says, and what `take` gives (negative: it is too large): `sandbox.h` has the same.
 OVER, READY, ASKS = 1, 2, 4
 ADVANCE, RELEASE, RENEW = range(3)
 NOTHING, DB_QUERY, HTTP_FETCH, WAIT, LOG, ENV = range(6)
@@ -53,7 +53,8 @@ bind(ffi.WASMTIME_LIBRARY)
 
 plan_new = _quick(
     "plan_new", c_void_p,
-    c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_int64, c_int64, c_int64, c_int64, c_bool,
+    c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_int64, c_int64, c_int64, c_int64,
+    c_uint64, c_uint64, c_bool,
 )  # fmt: skip
 plan_delete = _quick("plan_delete", None, c_void_p)
 
@@ -134,7 +135,7 @@ class Block:
         ]
 
     def number(self) -> int:
-        """The number of the call that was taken."""
+        """The number of the call that was taken; its size, if it is too large."""
         return int(_CALL.unpack_from(self.memory, _SEEN.size)[4])
 
 

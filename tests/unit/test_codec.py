@@ -1,6 +1,7 @@
 """Parameters from JSON to PostgreSQL's text: nothing is lost, nothing is guessed."""
 
 import json
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -25,8 +26,10 @@ PLAIN, ARRAY, JSON = Parameter("t"), Parameter("t", array=True), Parameter("t", 
         ('{"a": [1]}', JSON, '{"a": [1]}'),
         ("[1, 2]", JSON, "[1, 2]"),
         ('"text is JSON text"', JSON, "text is JSON text"),
-        ("[1,null,3]", ARRAY, '{"1",NULL,"3"}'),
-        ("[[1],[2]]", ARRAY, '{{"1"},{"2"}}'),
+        ("[1,null,3]", ARRAY, "{1,null,3}"),
+        ('["a", "\\u00e9", null]', ARRAY, '{"a","é",NULL}'),
+        ('["a",  "b c" ]', ARRAY, '{"a",  "b c" }'),
+        ("[[1],[2]]", ARRAY, "{{1},{2}}"),
         ('["a,b","{}","\\\\","\\"","NULL",""]', ARRAY, '{"a,b","{}","\\\\","\\"","NULL",""}'),
         ("[]", ARRAY, "{}"),
         ('"{1,2}"', ARRAY, "{1,2}"),
@@ -46,6 +49,32 @@ def test_no_json_array(params):
 def test_the_number_of_values():
     with pytest.raises(QueryError, match="has 2 parameters, but 1 values"):
         texts("[1]", [PLAIN, PLAIN])
+
+
+def test_too_many_values_are_refused_before_they_are_made():
+    """Counted by the memory it takes: 3,000,000 values would be 200 MB."""
+    params = f"[{'1,' * 3_000_000}1]"
+    tracemalloc.start()
+    try:
+        with pytest.raises(QueryError, match="has 1 parameters, but not as many") as caught:
+            texts(params, [PLAIN])
+        assert tracemalloc.get_traced_memory()[1] < 20 << 20
+    finally:
+        tracemalloc.stop()
+    assert caught.value.code == "08P01"
+
+
+@pytest.mark.parametrize(
+    ("params", "code"), [("[{}]", ""), ("[{},1]", "08P01"), ("{}", "22023"), ("[{}", "22023")]
+)
+def test_a_long_text_of_parameters_is_judged_as_a_short_one(params, code):
+    params = params.format('"' + "x" * 200_000 + '"') if "[" in params else '{"a":"' + "x" * 200_000 + '"}'
+    if not code:
+        assert texts(params, [PLAIN]) == ["x" * 200_000]
+        return
+    with pytest.raises(QueryError) as caught:
+        texts(params, [PLAIN])
+    assert caught.value.code == code
 
 
 def test_nul_has_a_clear_error():

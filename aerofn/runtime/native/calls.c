@@ -12,6 +12,10 @@
 enum {
     MAX_LINES = 256, /* log lines nobody has taken: whoever logs more waits until they are */
     LINES_BYTES = 1 << 20,
+    /* of a log line's text, which is cut: of the 16,384 characters that are kept, and of what the largest secret may take
+     * when written in any way it is looked for, for it is found before the line is cut to those */
+    LOG_BYTES = 256 << 10,
+    KEY_BYTES = 64 << 10, /* of the name that `env` is asked for */
     MAX_CALLS = 512, /* never reached: a guest has one call at a time, for wasmtime refuses imports that are async */
 };
 #define MAX_HELD ((size_t)256 << 20) /* two texts as large as a guest's memory can be */
@@ -19,6 +23,7 @@ enum {
 static const char WRONG_TYPE[] = "a host function was imported with another type than it has";
 static const char TOO_MANY[] = "more than 512 host calls at once";
 static const char TOO_LARGE[] = "more than 256 MiB in host calls at once";
+static const char LONG_KEY[] = "`env` was asked for a key of more than 64 KiB";
 static const char NO_MEMORY[] = "no memory for a host call";
 
 /* The functions of `aerofn:function`, by what `aerofn_take` returns. `answer` is the kind of their result, or 0. */
@@ -43,6 +48,7 @@ struct call {
     struct text texts[MAX_TEXTS];
     uint64_t number;
     bool answered;
+    bool oversized; /* `number` says how many bytes it has, and no text was copied */
     unsigned holders;
 };
 
@@ -84,34 +90,73 @@ static bool has_type(const struct host_function *function, const struct value *a
     return !function->number || arguments[0].kind == KIND_U64;
 }
 
-static bool copy_text(struct text *to, const struct bytes *from)
+/* Of a text, the most bytes up to `most` that are whole characters of UTF-8. */
+static size_t cut(const struct bytes *text, size_t most)
 {
-    to->data = malloc(from->size ? from->size : 1);
+    if (text->size <= most)
+        return text->size;
+    while (most && ((unsigned char)text->data[most] & 0xc0) == 0x80)
+        most--;
+    return most;
+}
+
+static bool copy_text(struct text *to, const struct bytes *from, size_t size)
+{
+    to->data = malloc(size ? size : 1);
     if (!to->data)
         return false;
-    to->size = from->size;
-    if (from->size)
-        memcpy(to->data, from->data, from->size);
+    to->size = size;
+    if (size)
+        memcpy(to->data, from->data, size);
     return true;
+}
+
+/* The bytes that a call of this function may have in its texts together. */
+static size_t most_of(const struct run *run, int function)
+{
+    if (function == DB_QUERY)
+        return run->plan->max_query;
+    return function == HTTP_FETCH ? run->plan->max_request : SIZE_MAX;
+}
+
+/* Copy a call's texts, as far as they are wanted; returns what is wrong with them, or NULL. */
+static const char *note_texts(struct run *run, struct call *call, const struct value *arguments)
+{
+    const struct host_function *function = call->function;
+    size_t sizes[MAX_TEXTS] = {0}, total = 0;
+    for (unsigned i = 0; i < function->texts; i++) {
+        const struct bytes *text = &arguments[i].of.string;
+        total += sizes[i] = function->name == LOG ? cut(text, LOG_BYTES) : text->size;
+    }
+    if (function->name == ENV && total > KEY_BYTES)
+        return LONG_KEY;
+    call->oversized = total > most_of(run, function->name);
+    if (call->oversized) {
+        call->number = total;
+        return NULL;
+    }
+    if (run->held + total > MAX_HELD)
+        return TOO_LARGE;
+    for (unsigned i = 0; i < function->texts; i++)
+        if (!copy_text(&call->texts[i], &arguments[i].of.string, sizes[i]))
+            return NO_MEMORY;
+    run->held += total;
+    return NULL;
 }
 
 /* Note a call; returns what is wrong with it, or NULL. */
 static const char *note(struct run *run, struct call *call, const struct value *arguments)
 {
     const struct host_function *function = call->function;
-    size_t held = run->held;
+    const char *wrong;
     if (run->calls >= MAX_CALLS)
         return TOO_MANY;
-    for (unsigned i = 0; i < function->texts; i++)
-        if ((held += arguments[i].of.string.size) > MAX_HELD)
-            return TOO_LARGE;
-    for (unsigned i = 0; i < function->texts; i++)
-        if (!copy_text(&call->texts[i], &arguments[i].of.string))
-            return NO_MEMORY;
     call->number = function->number ? arguments[0].of.u64 : clock_ns();
+    wrong = note_texts(run, call, arguments);
+    if (wrong)
+        return wrong;
     run->calls++;
-    run->held = held;
-    call->answered = function->name == LOG && run->calls <= MAX_LINES && held <= LINES_BYTES;
+    call->answered = function->name == LOG && run->calls <= MAX_LINES && run->held <= LINES_BYTES;
     if (run->last)
         run->last->next = call;
     else
@@ -160,7 +205,7 @@ static void host_lets_go(struct run *run, struct call *call)
 }
 
 /* Take the oldest call that nobody has taken: which function it is, its arguments in `seen`; NOTHING if there is none.
- * All but a LOG must be answered before the next is taken. */
+ * Of one that is larger than it may be, the function's negative, and its size as `number`, no texts. All but a LOG must be answered before the next is taken. */
 int aerofn_take(struct run *run)
 {
     struct call *call = run->first;
@@ -176,7 +221,7 @@ int aerofn_take(struct run *run)
     run->taken = call;
     memcpy(run->seen.texts, call->texts, sizeof call->texts);
     run->seen.number = call->number;
-    return call->function->name;
+    return call->oversized ? -call->function->name : call->function->name;
 }
 
 static struct value text_value(const char *data, size_t size)

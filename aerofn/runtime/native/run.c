@@ -55,12 +55,13 @@ size_t aerofn_run_size(void)
 /* Note what runs of a component have in common; `aerofn_plan_delete` when the last of them is released. */
 struct plan *aerofn_plan_new(void *engine, struct ticker *ticker, const void *linker, const void *component,
                              const export_index *handle, const export_index *pages, int64_t elements,
-                             int64_t instances, int64_t tables, int64_t memories, bool wasi)
+                             int64_t instances, int64_t tables, int64_t memories, uint64_t query,
+                             uint64_t request, bool wasi)
 {
     struct plan *plan = malloc(sizeof *plan);
     if (plan)
-        *plan = (struct plan){engine,   ticker,    linker, component, handle, pages,
-                              elements, instances, tables, memories,  wasi};
+        *plan = (struct plan){engine,    ticker, linker,   component, handle,  pages, elements,
+                              instances, tables, memories, query,     request, wasi};
     return plan;
 }
 

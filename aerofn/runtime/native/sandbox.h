@@ -26,6 +26,7 @@ struct plan {
     const export_index *handle;
     const export_index *pages; /* of the function that tells the memory's size; NULL if there is none */
     int64_t max_elements, max_instances, max_tables, max_memories;
+    uint64_t max_query, max_request; /* bytes of a call of `db-query`, of `http-fetch` */
     bool wasi; /* each store needs a WASI context, with nothing in it */
 };
 
@@ -80,7 +81,7 @@ enum {
     ASKS = 4,  /* there are calls to take */
 };
 
-/* What a guest can ask; `aerofn_take` returns these. */
+/* What a guest can ask; `aerofn_take` returns these, negative for a call that is too large. */
 enum { NOTHING, DB_QUERY, HTTP_FETCH, WAIT, LOG, ENV };
 
 enum { RANDOM_BYTES = 65536 }; /* that a guest is given at once, as by Web Crypto; wasi.py has the same */
