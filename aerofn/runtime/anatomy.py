@@ -23,5 +23,9 @@ class Anatomy(msgspec.Struct, frozen=True):
     cores: tuple[str, ...] = ()
 
     def memory_size(self, limit: int) -> int:
-        """How large each memory may become for all together to stay within `limit` bytes."""
-        return max(0, limit - self.static_bytes) // max(1, self.growable)
+        """How large each memory may become for all together to stay within `limit` bytes; 0 if they cannot."""
+        free = limit - self.static_bytes
+        if free < 0:
+            return 0
+        # none becomes larger than it is: whatever lets all of them be made will do
+        return free // self.growable if self.growable else limit

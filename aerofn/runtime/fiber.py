@@ -150,8 +150,9 @@ class Fiber:
         return self._block.seen()
 
     def memory_peak(self, pages: int) -> int | None:
-        """Bytes; known when the guest came to its end."""
-        return pages * PAGE + self.component.anatomy.static_bytes if pages else None
+        """Bytes; known when the guest came to its end, or where no memory can grow."""
+        anatomy = self.component.anatomy
+        return pages * PAGE + anatomy.static_bytes if pages or not anatomy.growable else None
 
     def failure(self) -> str | None:
         """Wasmtime's account of a trap, if there was one; given once."""
