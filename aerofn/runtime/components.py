@@ -109,7 +109,7 @@ class Component:
         self.most = most
         # perf_counter: when its last run ended, when the loop last had time to make a sandbox for the next
         self.ended, self.idled = 0.0, -math.inf
-        self.heat = 0  # how often its runs outlasted their first slice lately
+        self.heat = 0  # how often its runs computed for more than half a slice lately
         self.waits = False  # its last run had to wait for its host
         self.takes_ns = _UNKNOWN_NS  # of a processor's time: the longest of its last runs, by and by less
         self._links = links

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 IDLE_POLL_NS = 200_000
 IDLE_PAUSES_S = (0.0, 0.0, 0.0005, 0.001, 0.002, 0.005, 0.01)  # between polls of a guest that gives way
 LARGE_EVENT = 256 << 10  # copying this much into a guest is done on a worker
-HOT = 3  # a component whose runs kept outlasting their slice starts on a worker
+HOT = 3  # a component whose runs kept computing for long starts on a worker
 
 _log = logging.getLogger("aerofn.runtime")
 
@@ -217,6 +217,8 @@ class Invocation:
         component.ran(seen.cpu_ns)
         if component.heat and seen.cpu_ns < self._long_ns:
             component.heat -= 1
+        elif seen.state & OVER and not self._was_hot and self._computed_ns + seen.poll_ns > self._long_ns:
+            component.heat = min(component.heat + 1, 2 * HOT)  # its end came first: what nothing interrupts
         runtime, over = self._runtime, bool(seen.state & OVER)
         if over and self._away:
             self._fiber.release()  # the thread has freed its guest

@@ -165,10 +165,11 @@ static int next_phase(struct run *run)
 static int poll(struct run *run)
 {
     uint64_t before = now_ns(CLOCK_THREAD_CPUTIME_ID);
+    run->seen.poll_ns = 0;
     for (;;) {
         bool done = api.wasmtime_call_future_poll(run->future);
         uint64_t after = now_ns(CLOCK_THREAD_CPUTIME_ID);
-        run->seen.poll_ns = after - before;
+        run->seen.poll_ns += after - before;
         run->seen.cpu_ns += after - before;
         if (!done)
             return 0;

@@ -34,7 +34,7 @@ struct plan {
 struct seen {
     uint64_t state;      /* what `aerofn_advance` said last */
     uint64_t cpu_ns;     /* the processor's time in the guest so far, instantiation included */
-    uint64_t poll_ns;    /* that of the last poll */
+    uint64_t poll_ns;    /* that of the last advance */
     uint64_t host_calls; /* so far */
     uint64_t pages;      /* of memory, 64 KiB each, at the end; 0 if it is not known */
     error *failure;      /* wasmtime's account of a trap: whoever reads it deletes it and clears this */
