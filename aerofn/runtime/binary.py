@@ -94,8 +94,8 @@ def section(kind: int, content: bytes) -> bytes:
     return bytes((kind,)) + name(content)
 
 
-def appended(content: bytes, item: bytes) -> bytes:
-    """A vector's bytes with one more item at its end."""
+def appended(content: bytes, *items: bytes) -> bytes:
+    """A vector's bytes with more items at its end."""
     reader = Reader(content)
     count = reader.number()
-    return number(count + 1) + content[reader.at :] + item
+    return number(count + len(items)) + content[reader.at :] + b"".join(items)

@@ -50,7 +50,7 @@ class RuntimeConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 # What shapes machine code, beside wasmtime's version and the numbers below, and what is done and checked before.
 # Whoever changes a feature of the engine, or how a component is read, operated or checked, changes this by hand.
-CODE_FORMAT = "aerofn-1 epoch component-async no-gc no-threads no-memory64 surgery-1 names-1 cores-1 checks-1"
+CODE_FORMAT = "aerofn-1 epoch component-async no-gc no-threads no-memory64 surgery-2 names-1 cores-1 checks-1"
 WASM_STACK = 512 << 10
 FIBER_STACK = 1 << 20
 RESERVED = 4 << 30  # addresses of each memory

@@ -1,5 +1,6 @@
 """The instructions of a function's body: where each begins and ends, without its meaning."""
 
+import re
 from collections.abc import Iterator
 
 from aerofn.runtime import section
@@ -26,18 +27,48 @@ _FD = {
 }
 _SIZES = {"1": 1, "4": 4, "8": 8, "x": 16}
 
+# Most of any code, many instructions at once; the others are looked at one by one. What is valid fits in one way only,
+# so nothing is tried twice.
+_NUMBER = rb"[\x80-\xff]*[\x00-\x7f]"
+_PLAIN_RUN = re.compile(
+    rb"(?:[\x00\x01\x05\x0b\x0f\x1a\x1b\x45-\xc4]|[\x0c\x0d\x10\x20-\x26\x3f\x42]N|[\x28-\x3e][\x00-\x3f]N|(\x41N)"
+    rb"|[\x02-\x04][\x00-\x40\x7b-\x7f]|\x11NN|\x43.{4}|\x44.{8}){0,9999}".replace(b"N", _NUMBER),
+    re.DOTALL,
+)
+
 
 def instructions(content: bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]:
     """Opcode, start and end of each in a body (its locals and its code)."""
-    reader = Reader(content, start, end)
-    for _ in range(reader.number()):
-        reader.number()
-        section.value_type(reader)
+    reader = _after_locals(content, start, end)
     while reader.at < end:
         at = reader.at
         opcode = reader.byte()
         _skip_immediates(reader, opcode)
         yield opcode, at, reader.at
+
+
+def uncommon(content: bytes, start: int, end: int) -> Iterator[tuple[int, int, int, int | None]]:
+    """Opcode, start and end of those in a body that are less common, among them `memory.grow` and all of 0xFC.
+
+    The last number is where an `i32.const` stands that comes immediately before.
+    """
+    reader = _after_locals(content, start, end)
+    while reader.at < end:
+        run = _PLAIN_RUN.match(content, reader.at, end)
+        assert run is not None
+        reader.at = at = run.end()
+        if at < end:
+            opcode = reader.byte()
+            _skip_immediates(reader, opcode)
+            yield opcode, at, reader.at, run.start(1) if run.end(1) == at else None
+
+
+def _after_locals(content: bytes, start: int, end: int) -> Reader:
+    reader = Reader(content, start, end)
+    for _ in range(reader.number()):
+        reader.number()
+        section.value_type(reader)
+    return reader
 
 
 def _skip_immediates(reader: Reader, opcode: int) -> None:

@@ -12,6 +12,7 @@ from sandbox_kit import FakeHost, Quiet, Sandbox, do
 
 from aerofn.model import Outcome, Run
 from aerofn.runtime import Component, Runtime, verdict
+from aerofn.runtime.config import MAX_TABLE_ELEMENTS
 from aerofn.runtime.fiber import Fiber
 
 Make = Callable[..., Awaitable[Runtime]]
@@ -180,8 +181,19 @@ async def test_a_killed_guest_leaves_nothing_behind(sandbox: Sandbox, js_guest: 
 
 
 async def test_table_bombs_are_bounded(sandbox: Sandbox) -> None:
-    guest = wat.component(wat.TABLES, fields="(table $t 1 funcref)")
-    assert (await sandbox.run(guest)).outcome is Outcome.SUCCESS  # it was refused, and went on
+    # its size as six digits, in the place of "ok"
+    digits = "".join(
+        f"""(i32.store8 (i32.const {21 - place}) (i32.add (i32.const 48)
+              (i32.rem_u (i32.div_u (table.size $t) (i32.const {10**place})) (i32.const 10))))"""
+        for place in range(6)
+    )
+    tell = """(i32.store8 (i32.const 0) (i32.const 0)) (i32.store (i32.const 4) (i32.const 16))
+      (i32.store (i32.const 8) (i32.const 6)) (return (i32.const 0))"""
+    run = await sandbox.run(wat.component(wat.TABLES + digits + tell, fields="(table $t 1 funcref)"))
+    assert run.outcome is Outcome.SUCCESS  # it was refused, and went on
+    assert run.output is not None
+    # to the last thousand by which it grew
+    assert MAX_TABLE_ELEMENTS - 1000 < int(run.output) <= MAX_TABLE_ELEMENTS
 
 
 @pytest.mark.parametrize(("pages", "outcome"), [(500, Outcome.SUCCESS), (600, Outcome.TRAP)])

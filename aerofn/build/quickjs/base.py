@@ -89,7 +89,7 @@ def _makers() -> list[Path]:
     ours, runtime = Path(__file__).parent, Path(section.__file__).parent
     shared = [
         runtime / f"{name}.py"
-        for name in ("binary", "growth", "initial", "instructions", "section", "surgery")
+        for name in ("binary", "bulk", "growth", "initial", "instructions", "section", "surgery")
     ]
     script = SDK / "node" / "componentize.mjs"
     return [
