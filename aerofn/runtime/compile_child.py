@@ -27,7 +27,7 @@ from aerofn.runtime.contract import Problem, check, check_links
 from aerofn.runtime.cores import SIZE_BYTES, Split, core_file, split
 from aerofn.runtime.engine import compiling_engine
 from aerofn.runtime.names import MAX_DEPTH, TooDeepError, harmless
-from aerofn.runtime.surgery import PAGE, Scope
+from aerofn.runtime.surgery import PAGE, Scope, with_modules_rewritten
 
 Ask = Callable[[list[str]], dict[str, str] | None]
 
@@ -90,7 +90,10 @@ def _loaded(engine: Engine, path: str) -> Module | None:
 
 
 def _compile(engine: Engine, wasm: bytes, ask: Ask) -> tuple[_Parts, Scope | None]:
-    """Compile the operated component in parts, or whole, or the one that came where the operation does not suit it."""
+    """Compile the operated component in parts, or whole; where that does not suit it, with its modules alone rewritten.
+
+    At last the one that came, for what wasmtime says of it.
+    """
     scope = _operate(wasm)
     found = Split(wasm) if scope is None else split(scope.wasm, nested=scope.counts["core module"] == 0)
     compiled = ask(list(found.cores))
@@ -100,6 +103,8 @@ def _compile(engine: Engine, wasm: bytes, ask: Ask) -> tuple[_Parts, Scope | Non
     if scope is not None:
         with contextlib.suppress(WasmtimeError):
             return _Parts(engine, Split(scope.wasm), {}), scope
+    with contextlib.suppress(UnsupportedError, WasmtimeError):
+        return _Parts(engine, Split(with_modules_rewritten(wasm)), {}), None
     try:
         return _Parts(engine, Split(wasm), {}), None
     except WasmtimeError as error:

@@ -73,7 +73,11 @@ def _after_locals(content: bytes, start: int, end: int) -> Reader:
 
 def _skip_immediates(reader: Reader, opcode: int) -> None:
     if opcode in _BLOCKS:
-        section.value_type(reader) if reader.peek() in (0x63, 0x64) else reader.number()
+        _skip_block_type(reader)
+    elif opcode == 0x1F:  # try_table
+        _skip_block_type(reader)
+        for _ in range(reader.number()):
+            _skip(reader, "nn" if reader.byte() < 2 else "n")  # a tag, if it is of one, and a label
     elif opcode == 0x0E:  # br_table
         for _ in range(reader.number() + 1):
             reader.number()
@@ -82,10 +86,14 @@ def _skip_immediates(reader: Reader, opcode: int) -> None:
             section.value_type(reader)
     elif opcode in (0xFC, 0xFD):
         _skip(reader, (_FC if opcode == 0xFC else _FD).get(reader.number(), ""))
-    elif opcode in (0x1F, 0xFB, 0xFE):
-        raise UnsupportedError("exceptions, garbage collection or threads")
+    elif opcode in (0xFB, 0xFE):
+        raise UnsupportedError("garbage collection or threads")
     else:
         _skip(reader, _PLAIN.get(opcode, ""))
+
+
+def _skip_block_type(reader: Reader) -> None:
+    section.value_type(reader) if reader.peek() in (0x63, 0x64) else reader.number()
 
 
 def _skip(reader: Reader, kinds: str) -> None:

@@ -7,7 +7,7 @@ from aerofn.runtime.binary import Reader, UnsupportedError
 
 TYPE, IMPORT, FUNCTION, TABLE, MEMORY, GLOBAL, EXPORT = range(1, 8)
 START, ELEMENT, CODE, DATA, DATA_COUNT = range(8, 13)
-A_FUNCTION, A_TABLE, A_MEMORY, A_GLOBAL = range(4)  # kinds of imports and exports
+A_FUNCTION, A_TABLE, A_MEMORY, A_GLOBAL, A_TAG = range(5)  # kinds of imports and exports
 Limits = tuple[int, int | None]
 
 
@@ -50,6 +50,9 @@ def described(reader: Reader) -> tuple[int, Limits | None]:
     elif kind == A_GLOBAL:
         value_type(reader)
         reader.byte()
+    elif kind == A_TAG:
+        reader.byte()
+        reader.number()
     else:
         raise UnsupportedError("import")
     return kind, size

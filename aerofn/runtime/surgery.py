@@ -5,10 +5,11 @@ or a component nested in it) that has the guest's one memory that can grow gets 
 which imports that memory and returns its size, and that becomes one more export, through the scopes above.
 Everything is added at the end of a scope: no index of the guest's own changes.
 
-What this reader does not know it leaves alone (UnsupportedError): the component then runs as it came, its
-peak memory unknown.
+What this reader does not know it leaves alone (UnsupportedError): the component then runs as it came but for its
+modules' code, its peak memory unknown.
 """
 
+import contextlib
 from collections import Counter
 from collections.abc import Iterator
 
@@ -258,6 +259,20 @@ class Scope:
             + b"\x00"
             + binary.number(self.counts["type"]),
         )
+
+
+def with_modules_rewritten(wasm: bytes, depth: int = 0) -> bytes:
+    """A component with what is done to its core modules, and no more: for one that `Scope` does not know."""
+    parts = [wasm[:8]]
+    for kind, content in Reader(wasm, 8).sections():
+        changed = content
+        if kind == _MODULE:
+            with contextlib.suppress(UnsupportedError):
+                changed = Module(content).wasm
+        elif kind == _COMPONENT and depth < 10 * MAX_DEPTH:
+            changed = with_modules_rewritten(content, depth + 1)
+        parts.append(binary.section(kind, changed))
+    return b"".join(parts)
 
 
 def _canon_options(reader: Reader) -> None:

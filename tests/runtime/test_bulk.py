@@ -175,6 +175,32 @@ FILLS = """(drop (memory.grow (i32.const 8000)))
   (loop $again (memory.fill (i32.const 65536) (i32.const 65) (i32.const 524000000)) (br $again))"""
 
 
+CATCHES = "(block $out (try_table (catch_all $out) nop))"
+# which wasmtime knows, and `Scope` does not
+FROM_OUTSIDE = """(component
+  (core module $m {fields})
+  (component $c (alias outer 1 $m (core module $inner)) (core instance $i (instantiate $inner))
+    (func (export "handle") (param "event" string) (result (result string (error string)))
+      (canon lift (core func $i "handle") (memory (core memory $i "memory")) (realloc (core func $i "realloc")))))
+  (instance $n (instantiate $c)) (export "handle" (func $n "handle")))
+"""
+FIELDS = f"""(memory (export "memory") 8001)
+  (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 4096))
+  (func (export "handle") (param i32 i32) (result i32)
+    (loop $again (memory.fill (i32.const 65536) (i32.const 65) (i32.const 524000000)) (br $again)) unreachable)"""
+
+
+@pytest.mark.parametrize("kind", ["exceptions", "a module from outside"])
+async def test_nothing_unusual_keeps_a_fill_whole(sandbox: Sandbox, polls: list[int], kind: str) -> None:
+    if kind == "exceptions":
+        guest = wat.component(CATCHES + FILLS)
+    else:
+        guest = bytes(wat2wasm(FROM_OUTSIDE.format(fields=FIELDS)))
+    run = await sandbox.run(guest, timeout_ms=100, memory_mb=512)
+    assert run.outcome is Outcome.TIMEOUT
+    assert max(polls) < 50_000_000
+
+
 @pytest.fixture
 def polls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Nanoseconds of a processor's time of each advance on the loop."""
