@@ -123,7 +123,7 @@ class InvocationHost:
         if redactor is None or error is None:
             return run
         name, message, stack = (
-            text and redactor.text(text) for text in (error.name, error.message, error.stack)
+            text and redactor.error(text) for text in (error.name, error.message, error.stack)
         )
         error = msgspec.structs.replace(error, message=message or "", name=name, stack=stack)
         return msgspec.structs.replace(run, error=error)

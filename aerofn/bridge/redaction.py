@@ -11,6 +11,8 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from urllib.parse import quote
 
+from aerofn.model import CUT
+
 _BARE: dict[int, str | None] = {code: None for code in range(128) if not chr(code).isalnum()}
 _BARE |= {code: chr(code).lower() for code in range(ord("A"), ord("Z") + 1)}
 # What is left of a value without punctuation has to be this long, or it would be found everywhere.
@@ -38,6 +40,21 @@ class Redactor:
     def text(self, text: str) -> str:
         """`text` with `[secret NAME]` where a value was."""
         return self.lines([text])[0]
+
+    def error(self, text: str) -> str:
+        """`text` of an error, which may have been cut in the middle of a value: its beginning goes as well."""
+        if not text.endswith(CUT):
+            return self.text(text)
+        return self._whole(self.text(text.removesuffix(CUT))) + CUT
+
+    def _whole(self, text: str) -> str:
+        """`text` without what could be the beginning of a value at its end."""
+        joined = bare(text)
+        begun = max((_begun(joined, form) for form in self._forms), default=0)
+        while begun:
+            begun -= bool(bare(text[-1]))
+            text = text[:-1]
+        return text[: len(text) - max((_begun(text, value) for value in self._exact), default=0)]
 
     def lines(self, lines: list[str]) -> list[str]:
         """Lines that follow one another, without the values in them or spread over them."""
@@ -73,6 +90,16 @@ class Redactor:
                     last, end = again, again + len(form)
                 yield start, end, name
                 start = joined.find(form, end)
+
+
+def _begun(text: str, value: str) -> int:
+    """How much of a value, but not all of it, a text ends with."""
+    at = text.find(value[0], max(0, len(text) - len(value) + 1))
+    while at >= 0:
+        if value.startswith(text[at:]):
+            return len(text) - at
+        at = text.find(value[0], at + 1)
+    return 0
 
 
 def bare(text: str) -> str:

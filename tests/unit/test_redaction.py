@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aerofn.bridge.journal import Journal
-from aerofn.bridge.redaction import Redactor
+from aerofn.bridge.redaction import Redactor, bare
+from aerofn.model import CUT
 
 VALUE = 'sk_live/+"\\é&<x>=\n42'
 RED = Redactor({"KEY": VALUE})
@@ -50,6 +51,25 @@ def test_a_value_is_found_however_it_is_written(how):
     assert "sk_live" not in text.lower()
     assert text.startswith("before ")
     assert text.endswith(" after")
+
+
+@pytest.mark.parametrize("how", encoded(VALUE))
+@pytest.mark.parametrize("left", [1, 4, 8])
+def test_nothing_is_left_of_a_value_where_an_error_was_cut(how, left):
+    written = encoded(VALUE)[how]
+    text = RED.error(f"before / {written[:-left]}{CUT}")
+    assert text.endswith(CUT)
+    assert text.startswith("before")
+    assert bare(written[:-left])[-6:] not in bare(text)
+
+
+def test_nothing_is_left_of_a_short_value_where_an_error_was_cut():
+    assert Redactor({"PIN": "1-2-3-45"}).error(f"it is 1-2-3{CUT}") == f"it is {CUT}"
+
+
+def test_an_error_that_was_cut_elsewhere_stays():
+    assert RED.error(f"before {CUT}") == f"before {CUT}"
+    assert RED.error(f"{VALUE} after{CUT}") == f"[secret KEY] after{CUT}"
 
 
 def test_over_several_lines():
