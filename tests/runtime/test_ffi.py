@@ -11,7 +11,7 @@ import build_library
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sandbox_kit import ROOT, FakeHost, Sandbox
+from sandbox_kit import GUESTS, ROOT, FakeHost, Sandbox
 from wasmtime import _bindings
 from wasmtime import _ffi as wasmtime_ffi
 
@@ -162,6 +162,40 @@ async def test_any_bytes_may_be_a_hosts_reply(
     host.reply = (ok, reply)
     run = await sandbox.run(c_guest, b"q", host)
     assert run.output == reply.decode("utf-8", "replace").encode()
+
+
+class Heard(FakeHost):
+    """Gives every text it is asked with back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+
+    async def db_query(self, sql: str, params: str) -> tuple[bool, bytes]:
+        self.texts += [sql, params]
+        return True, sql.encode()
+
+    async def http_fetch(self, request: str) -> tuple[bool, bytes]:
+        self.texts.append(request)
+        return True, request.encode()
+
+    def log(self, level: str, message: str, at: float) -> None:
+        self.texts.append(message)
+
+    def env(self, key: str) -> str | None:
+        self.texts.append(key)
+        return key
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=5000), st.sampled_from("qxvl"))
+async def test_any_text_reaches_the_host_and_comes_back_unchanged(
+    sandbox: Sandbox, text: str, function: str
+) -> None:
+    host, guest = Heard(), await sandbox.load((GUESTS / "c" / "calls.wasm").read_bytes())
+    run = await sandbox.run(guest, f"a{function}{text}".encode(), host)
+    assert (run.outcome, run.output) == (Outcome.SUCCESS, text.encode())
+    assert set(host.texts) == {text}
 
 
 @pytest.mark.parametrize("data", [b"", b"plain", "\u00fc\U0001f600".encode()])
