@@ -114,8 +114,9 @@ class Usage(msgspec.Struct, frozen=True):
     """What one run of a component took.
 
     `memory_peak` is in bytes; None when the guest did not come to its end, for then nothing can be asked inside it
-    any more, and where several of its memories can grow; always known where none can. `bytes_in` is the event's size, `bytes_out` that of the result or the error, whatever became of it.
-    `host_calls` are queries, requests, log lines, environment keys and waits.
+    any more, and where several of its memories can grow; always known where none can. `bytes_in` is the event's size,
+    `bytes_out` that of the result or the error, whatever became of it. `host_calls` are queries, requests, log lines,
+    environment keys and waits.
     """
 
     wall_ms: float

@@ -63,7 +63,7 @@ class Module:
             elif kind == section.MEMORY:
                 self._read_memories(Reader(content))
             elif kind == section.DATA:
-                self._long_data = len(content) > bulk.PIECE
+                self._long_data = len(content) > bulk.SMALL
 
     def _read_imports(self, content: bytes) -> None:
         for kind, limits in section.imports(content):

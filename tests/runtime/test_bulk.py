@@ -2,19 +2,22 @@
 
 import asyncio
 import random
+from collections.abc import Awaitable, Callable
 
+import msgspec
 import pytest
 import wat
 from sandbox_kit import Sandbox
 from wasmtime import Engine, Instance, Memory, Module, Store, Trap, TrapCode, wat2wasm
 
 from aerofn.model import Outcome
-from aerofn.runtime import Component, binary, bulk, growth, section
+from aerofn.runtime import Component, Runtime, binary, bulk, growth, section
 from aerofn.runtime.binary import Reader
 from aerofn.runtime.bulk import PIECE
 from aerofn.runtime.fiber import Fiber
 from aerofn.runtime.instructions import instructions, uncommon
 
+Make = Callable[..., Awaitable[Runtime]]
 MEMORY = 40 << 16
 SEGMENT = "ab\\00cdefg" * 200_000
 EACH = """(module (memory (export "one") 40) (memory (export "two") 40) (data $s "{segment}")
@@ -184,7 +187,7 @@ FROM_OUTSIDE = """(component
       (canon lift (core func $i "handle") (memory (core memory $i "memory")) (realloc (core func $i "realloc")))))
   (instance $n (instantiate $c)) (export "handle" (func $n "handle")))
 """
-FIELDS = f"""(memory (export "memory") 8001)
+FIELDS = """(memory (export "memory") 8001)
   (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 4096))
   (func (export "handle") (param i32 i32) (result i32)
     (loop $again (memory.fill (i32.const 65536) (i32.const 65) (i32.const 524000000)) (br $again)) unreachable)"""
@@ -227,15 +230,18 @@ async def test_fills_without_end_are_interrupted(
     assert max(polls) < 50_000_000
 
 
-async def test_what_nothing_interrupts_begins_on_a_thread_by_and_by(
-    sandbox: Sandbox, polls: list[int]
+async def test_a_run_that_ends_in_its_first_poll_heats_its_component(
+    make_runtime: Make, polls: list[int]
 ) -> None:
-    """A run that is over in its first poll had no slice to outlast."""
-    fills = "(table.fill $t (i32.const 0) (ref.null func) (i32.const 100000))" * 3000
-    guest = await sandbox.load(wat.component(fills, fields="(table $t 100000 funcref)"))
+    """It had no slice to outlast: what nothing interrupts begins on a thread by and by."""
+    own = Sandbox(await make_runtime())
+    guest = await own.load(wat.component())
+    await own.run(guest)
+    own.runtime.config = msgspec.structs.replace(own.runtime.config, slice_ms=0)  # any time is a long time
+    guest.heat = 0
     for _ in range(3):
-        assert (await sandbox.run(guest)).outcome is Outcome.SUCCESS
+        assert (await own.run(guest)).outcome is Outcome.SUCCESS
     assert guest.heat == 3
     on_loop = len(polls)
-    assert (await sandbox.run(guest)).outcome is Outcome.SUCCESS
+    assert (await own.run(guest)).outcome is Outcome.SUCCESS
     assert len(polls) == on_loop
