@@ -44,7 +44,7 @@ class Module:
         self._sections = list(Reader(wasm, 8).sections())
         self.wasm = wasm
         self._read()
-        code = b"".join(content for kind, content in self._sections if kind == section.CODE)
+        code = self._code()
         self._replaced = [self._points(code, *span) for span in section.bodies(code)] if code else []
         found = dict.fromkeys(what for points in self._replaced for _, _, what in points)
         self.grows = self._memories > 1 or None in found
@@ -78,6 +78,12 @@ class Module:
             pages, self._maximum = section.limits(reader)
             self._memories += 1
             self.pages.append(pages)
+
+    def _code(self) -> bytes:
+        found = [content for kind, content in self._sections if kind == section.CODE]
+        if len(found) > 1:
+            raise UnsupportedError("two sections of code")
+        return found[0] if found else b""
 
     # --- what is replaced ---
 
