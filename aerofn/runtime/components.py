@@ -34,6 +34,7 @@ from aerofn.runtime.tier import Tier, Tiers
 from aerofn.runtime.vault import CodeFile, Vault
 
 _log = logging.getLogger("aerofn.runtime")
+HOT = 3  # so much heat, and runs begin on a worker: those of a component that nobody knows yet, too
 _UNKNOWN_NS = 500_000
 _CORE = b"core"  # what is on the label of a core module's machine code
 
@@ -97,8 +98,8 @@ class Component:
     """A compiled component, ready to run. Freed when the last run that holds it is over."""
 
     __slots__ = (
-        "_codes", "_files", "_links", "anatomy", "digest", "ended", "heat", "idled", "most", "takes_ns", "tier",
-        "waits",
+        "_codes", "_files", "_links", "anatomy", "digest", "ended", "heat", "idled", "most", "stubborn", "takes_ns",
+        "tier", "waits",
     )  # fmt: skip
 
     def __init__(
@@ -109,7 +110,10 @@ class Component:
         self.most = most
         # perf_counter: when its last run ended, when the loop last had time to make a sandbox for the next
         self.ended, self.idled = 0.0, -math.inf
-        self.heat = 0  # how often its runs computed for more than half a slice lately
+        self.heat = HOT  # how often its runs computed for more than half a slice lately
+        self.stubborn = (
+            False  # it does what takes several slices and cannot be interrupted: never on the loop
+        )
         self.waits = False  # its last run had to wait for its host
         self.takes_ns = _UNKNOWN_NS  # of a processor's time: the longest of its last runs, by and by less
         self._links = links

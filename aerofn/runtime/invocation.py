@@ -12,7 +12,7 @@ from aerofn.errors import SteppedAside
 from aerofn.model import Limits, Outcome, Run, Usage
 from aerofn.runtime import ffi, verdict
 from aerofn.runtime.backlog import Share
-from aerofn.runtime.components import Component
+from aerofn.runtime.components import HOT, Component
 from aerofn.runtime.fiber import Fiber
 from aerofn.runtime.host import Host
 from aerofn.runtime.sandbox import ASKS, OVER, Seen
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 IDLE_POLL_NS = 200_000
 IDLE_PAUSES_S = (0.0, 0.0, 0.0005, 0.001, 0.002, 0.005, 0.01)  # between polls of a guest that gives way
 LARGE_EVENT = 256 << 10  # copying this much into a guest is done on a worker
-HOT = 3  # a component whose runs kept computing for long starts on a worker
+STUBBORN = 3  # slices that no poll takes, but what nothing interrupts: wasmtime's copying of 100 MB
 
 _log = logging.getLogger("aerofn.runtime")
 
@@ -69,7 +69,8 @@ class Invocation:
 
     @property
     def _begins_hot(self) -> bool:
-        return self.component.heat >= HOT or len(self.event) > LARGE_EVENT
+        component = self.component
+        return component.heat >= HOT or component.stubborn or len(self.event) > LARGE_EVENT
 
     async def run(self, fiber: Fiber, share: Share | None) -> Run:
         """Drive the guest to its end, from its first slice in a thread if it has a share of their time.
@@ -116,7 +117,8 @@ class Invocation:
                 if fiber.fault_error is not None:
                     return
             if waited:
-                self._hot, self._pauses, self._computed_ns = False, 0, 0
+                self._polled(fiber.seen().poll_ns)
+                self._hot, self._pauses, self._computed_ns = component.stubborn, 0, 0
             else:
                 await self._after_slice(asked=bool(said & ASKS))
 
@@ -138,6 +140,7 @@ class Invocation:
     async def _after_slice(self, *, asked: bool) -> None:
         """The loop waited for nothing: the guest's slice is used up, it gave way by itself, or it asked for little."""
         spent = self._fiber.seen().poll_ns
+        self._polled(spent)
         self._computed_ns += spent
         if self._computed_ns > self._long_ns:
             self._heat()
@@ -147,6 +150,11 @@ class Invocation:
         self._arm()
         await asyncio.sleep(IDLE_PAUSES_S[self._pauses])
         self._pauses = min(self._pauses + 1, len(IDLE_PAUSES_S) - 1)
+
+    def _polled(self, ns: int) -> None:
+        """A poll took so long, of a processor's time."""
+        if ns > 2 * STUBBORN * self._long_ns:
+            self.component.stubborn = True
 
     def _heat(self) -> None:
         self._hot = True
@@ -217,8 +225,7 @@ class Invocation:
         component.ran(seen.cpu_ns)
         if component.heat and seen.cpu_ns < self._long_ns:
             component.heat -= 1
-        elif seen.state & OVER and not self._was_hot and self._computed_ns + seen.poll_ns > self._long_ns:
-            component.heat = min(component.heat + 1, 2 * HOT)  # its end came first: what nothing interrupts
+        self._polled(seen.poll_ns)
         runtime, over = self._runtime, bool(seen.state & OVER)
         if over and self._away:
             self._fiber.release()  # the thread has freed its guest

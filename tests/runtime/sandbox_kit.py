@@ -66,7 +66,9 @@ class Sandbox:
 
     async def load(self, wasm: bytes) -> Component:
         digest = await self.runtime.prepare(wasm)
-        return await self.runtime.load(digest, no_fetch)
+        component = await self.runtime.load(digest, no_fetch)
+        component.heat = 0  # as one that has run before: its runs begin on the loop
+        return component
 
     async def run(
         self, guest: bytes | Component, event: bytes = b"{}", host: FakeHost | None = None, **limits: int

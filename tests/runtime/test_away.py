@@ -10,8 +10,8 @@ from sandbox_kit import FakeHost, Sandbox, do
 from aerofn.model import Outcome, Run
 from aerofn.runtime import Runtime
 from aerofn.runtime.backlog import LEAST, MOST, Backlog, Share
+from aerofn.runtime.components import HOT
 from aerofn.runtime.fiber import Fiber, running
-from aerofn.runtime.invocation import HOT
 from aerofn.runtime.workers import Workers
 
 Make = Callable[..., Awaitable[Runtime]]

@@ -14,6 +14,7 @@ from aerofn.model import Outcome
 from aerofn.runtime import Component, Runtime, binary, bulk, growth, section
 from aerofn.runtime.binary import Reader
 from aerofn.runtime.bulk import PIECE
+from aerofn.runtime.components import HOT
 from aerofn.runtime.fiber import Fiber
 from aerofn.runtime.instructions import instructions, uncommon
 
@@ -230,18 +231,26 @@ async def test_fills_without_end_are_interrupted(
     assert max(polls) < 50_000_000
 
 
-async def test_a_run_that_ends_in_its_first_poll_heats_its_component(
+async def test_who_did_what_nothing_interrupts_never_begins_on_the_loop_again(
     make_runtime: Make, polls: list[int]
 ) -> None:
-    """It had no slice to outlast: what nothing interrupts begins on a thread by and by."""
     own = Sandbox(await make_runtime())
     guest = await own.load(wat.component())
     await own.run(guest)
+    assert (len(polls), guest.stubborn) == (1, False)
     own.runtime.config = msgspec.structs.replace(own.runtime.config, slice_ms=0)  # any time is a long time
-    guest.heat = 0
-    for _ in range(3):
+    await own.run(guest)
+    assert (len(polls), guest.stubborn) == (2, True)
+    for _ in range(10):  # short ones do not make up for it
         assert (await own.run(guest)).outcome is Outcome.SUCCESS
-    assert guest.heat == 3
-    on_loop = len(polls)
-    assert (await own.run(guest)).outcome is Outcome.SUCCESS
-    assert len(polls) == on_loop
+    assert len(polls) == 2
+
+
+async def test_a_component_that_nobody_knows_begins_on_a_worker(make_runtime: Make, polls: list[int]) -> None:
+    own = Sandbox(await make_runtime())
+    guest = await own.load(wat.component())
+    guest.heat = HOT  # as it is loaded: the kit takes that back
+    await own.run(guest)
+    assert len(polls) == 0
+    await own.run(guest)
+    assert len(polls) == 1

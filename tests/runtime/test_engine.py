@@ -10,7 +10,7 @@ from sandbox_kit import FakeHost, Sandbox, do
 
 from aerofn.model import Outcome, Run
 from aerofn.runtime import Component, Runtime
-from aerofn.runtime.invocation import HOT
+from aerofn.runtime.components import HOT
 from aerofn.runtime.tier import WARM_SLOTS
 
 Make = Callable[..., Awaitable[Runtime]]

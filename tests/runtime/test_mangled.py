@@ -12,7 +12,7 @@ from wasmtime import wat2wasm
 
 from aerofn.runtime import section
 from aerofn.runtime.binary import Reader, UnsupportedError
-from aerofn.runtime.compile_child import _operate
+from aerofn.runtime.compile_child import _harmless, _operate
 from aerofn.runtime.contract import Problem
 from aerofn.runtime.cores import split
 from aerofn.runtime.growth import Module
@@ -41,7 +41,7 @@ def read(wasm: bytes) -> str:
     """All that the compiler's process does before it hands the bytes over."""
     tools(wasm)
     try:
-        scope = _operate(wasm)
+        scope = _operate(_harmless(wasm))
     except Problem:
         return "refused"
     split(wasm if scope is None else scope.wasm, nested=scope is None or scope.counts["core module"] == 0)

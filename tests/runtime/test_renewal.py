@@ -9,8 +9,8 @@ from sandbox_kit import Sandbox, do
 
 from aerofn.model import Outcome
 from aerofn.runtime import spare
+from aerofn.runtime.components import HOT
 from aerofn.runtime.fiber import Fiber, running
-from aerofn.runtime.invocation import HOT
 from aerofn.runtime.workers import Workers
 
 EARLY = {
