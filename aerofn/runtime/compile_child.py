@@ -92,12 +92,12 @@ def _loaded(engine: Engine, path: str) -> Module | None:
 def _compile(engine: Engine, wasm: bytes, ask: Ask) -> tuple[_Parts, Scope | None]:
     """Compile the operated component in parts, or whole; where that does not suit it, with its modules alone rewritten.
 
-    At last the one that came, for what wasmtime says of it.
+    One that wasmtime accepts only as it came is refused: nothing would keep its memory and its time in bounds.
     """
     scope = _operate(wasm)
     found = Split(wasm) if scope is None else split(scope.wasm, nested=scope.counts["core module"] == 0)
     compiled = ask(list(found.cores))
-    if found.cores and compiled is not None:
+    if found.cores and compiled is not None and scope is not None:
         with contextlib.suppress(WasmtimeError):
             return _Parts(engine, found, compiled), scope
     if scope is not None:
@@ -106,9 +106,13 @@ def _compile(engine: Engine, wasm: bytes, ask: Ask) -> tuple[_Parts, Scope | Non
     with contextlib.suppress(UnsupportedError, WasmtimeError):
         return _Parts(engine, Split(with_modules_rewritten(wasm)), {}), None
     try:
-        return _Parts(engine, Split(wasm), {}), None
+        Component(engine, wasm)
     except WasmtimeError as error:
         raise Problem("The component is not valid.", detail=str(error)) from None
+    raise Problem(
+        "The component has what AeroFn cannot keep in bounds.",
+        detail="AeroFn rewrites how its modules grow and fill memory; wasmtime refuses it then, as at its own limits.",
+    )
 
 
 def compile_component(wasm: bytes, target: Path, ask: Ask) -> dict[str, object]:

@@ -6,10 +6,9 @@ which imports that memory and returns its size, and that becomes one more export
 Everything is added at the end of a scope: no index of the guest's own changes.
 
 What this reader does not know it leaves alone (UnsupportedError): the component then runs as it came but for its
-modules' code, its peak memory unknown.
+modules' code, with one memory at the most, its peak unknown. Code that cannot be rewritten does not run.
 """
 
-import contextlib
 from collections import Counter
 from collections.abc import Iterator
 
@@ -267,8 +266,7 @@ def with_modules_rewritten(wasm: bytes, depth: int = 0) -> bytes:
     for kind, content in Reader(wasm, 8).sections():
         changed = content
         if kind == _MODULE:
-            with contextlib.suppress(UnsupportedError):
-                changed = Module(content).wasm
+            changed = Module(content).wasm
         elif kind == _COMPONENT and depth < 10 * MAX_DEPTH:
             changed = with_modules_rewritten(content, depth + 1)
         parts.append(binary.section(kind, changed))

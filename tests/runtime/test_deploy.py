@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from sandbox_kit import Sandbox
 from wasmtime import wat2wasm
 
+from aerofn.build.quickjs.module import rewritten, with_modules
 from aerofn.errors import CompileFailed, DeployError, InvalidComponent
 from aerofn.model import Outcome
-from aerofn.runtime import Runtime, binary, compiler
+from aerofn.runtime import Runtime, binary, compiler, section
+from aerofn.runtime.binary import Reader
 
 
 def text(source: str) -> bytes:
@@ -113,10 +115,23 @@ async def test_a_large_component_is_deployed_in_pieces(sandbox: Sandbox) -> None
     assert min(longest) < 0.02
 
 
+async def test_what_wasmtime_refuses_once_it_is_kept_in_bounds_does_not_run(sandbox: Sandbox) -> None:
+    """A module may have a million types: with as many there is no room for that of the function which grows memory."""
+
+    def with_a_million_types(kind: int, content: bytes) -> bytes:
+        count = Reader(content).number()
+        filled = binary.appended(content, *[b"\x60\x00\x00"] * (1_000_000 - count))
+        return filled if kind == section.TYPE else content
+
+    full = with_modules(wat.component(wat.GROWTH), lambda _, core: rewritten(core, with_a_million_types))
+    with pytest.raises(InvalidComponent, match="keep in bounds"):
+        await sandbox.runtime.prepare(full)
+
+
 # None of what they compute can be left out.
 BOMBS = {
     "one huge function": wat.component(
-        "(i32.store (i32.const 8) (i32.mul (i32.load (i32.const 4)) (local.get 0)))" * 200_000
+        "(i32.store (i32.const 8) (i32.mul (i32.load (i32.const 4)) (local.get 0)))" * 500_000
     ),
     "nested blocks": wat.component("(block (br_if 0 (i32.load (i32.const 4))) " * 40_000 + ")" * 40_000),
     "100,000 functions": wat.component(
