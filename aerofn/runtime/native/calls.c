@@ -205,7 +205,8 @@ static void host_lets_go(struct run *run, struct call *call)
 }
 
 /* Take the oldest call that nobody has taken: which function it is, its arguments in `seen`; NOTHING if there is none.
- * Of one that is larger than it may be, the function's negative, and its size as `number`, no texts. All but a LOG must be answered before the next is taken. */
+ * Of one that is larger than it may be, the function's negative, its size as `number`, and no texts. All but a LOG must be
+ * answered before the next is taken. */
 int aerofn_take(struct run *run)
 {
     struct call *call = run->first;
