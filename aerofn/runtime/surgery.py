@@ -260,15 +260,15 @@ class Scope:
         )
 
 
-def with_modules_rewritten(wasm: bytes, depth: int = 0) -> bytes:
+def with_modules_rewritten(wasm: bytes) -> bytes:
     """A component with what is done to its core modules, and no more: for one that `Scope` does not know."""
     parts = [wasm[:8]]
     for kind, content in Reader(wasm, 8).sections():
         changed = content
         if kind == _MODULE:
             changed = Module(content).wasm
-        elif kind == _COMPONENT and depth < 10 * MAX_DEPTH:
-            changed = with_modules_rewritten(content, depth + 1)
+        elif kind == _COMPONENT:  # no deeper than `names` lets pass
+            changed = with_modules_rewritten(content)
         parts.append(binary.section(kind, changed))
     return b"".join(parts)
 
