@@ -252,12 +252,16 @@ OPENS_A_SOCKET = f"(call $open (i32.const 0) (i32.const 64)) {REFUSED}"
 PRODUCERS = b"\x09producers\x01\x0cprocessed-by\x01\x0fcomponentize-py\x060.25.1"
 
 
-def networker(body: str) -> bytes:
-    """A component that has WASI's sockets, as those that componentize-py makes."""
-    wasm = component(
+def networked(body: str) -> bytes:
+    """A component that imports WASI's sockets."""
+    return component(
         body, imports=NETWORK, core_imports=NETWORK_CORE, arguments='(with "wasi" (instance $wasi))'
     )
-    return wasm + bytes([0, len(PRODUCERS)]) + PRODUCERS
+
+
+def networker(body: str) -> bytes:
+    """One as those that componentize-py makes."""
+    return networked(body) + bytes([0, len(PRODUCERS)]) + PRODUCERS
 
 
 # How a core module imports and calls a function of each of these component types.
@@ -307,46 +311,4 @@ def random_bytes(
   (func (export "handle") (param "event" string) (result (result string (error string)))
     (canon lift (core func $i "handle") (memory (core memory $h "memory")) (realloc (core func $h "realloc")))))
 """)
-    )
-
-
-CODES = """
-"unknown" "access-denied" "not-supported" "invalid-argument" "out-of-memory" "timeout"
-"concurrency-conflict" "not-in-progress" "would-block" "invalid-state" "new-socket-limit"
-"address-not-bindable" "address-in-use" "remote-unreachable" "connection-refused" "connection-reset"
-"connection-aborted" "datagram-too-large" "name-unresolvable" "temporary-resolver-failure"
-"permanent-resolver-failure"
-"""
-SOCKETS = f"""
-(import "wasi:sockets/network@0.2.0" (instance $network
-  (export "network" (type (sub resource)))
-  (type $code (enum {CODES})) (export "error-code" (type (eq $code)))))
-(alias export $network "network" (type $Network)) (alias export $network "error-code" (type $Code))
-(import "wasi:sockets/instance-network@0.2.0" (instance $instance
-  (alias outer 1 $Network (type $n)) (export "network" (type $network (eq $n)))
-  (export "instance-network" (func (result (own $network))))))
-(import "wasi:sockets/ip-name-lookup@0.2.0" (instance $lookup
-  (alias outer 1 $Network (type $n)) (alias outer 1 $Code (type $c))
-  (export "network" (type $network (eq $n))) (export "error-code" (type $code (eq $c)))
-  (export "resolve-address-stream" (type $stream (sub resource)))
-  (export "resolve-addresses" (func (param "network" (borrow $network)) (param "name" string)
-    (result (result (own $stream) (error $code)))))))
-(core module $room (memory (export "memory") 1) (data (i32.const 100) "127.0.0.1"))
-(core instance $r (instantiate $room))
-(core func $network (canon lower (func $instance "instance-network")))
-(core func $look (canon lower (func $lookup "resolve-addresses") (memory (core memory $r "memory"))))
-(core instance $wasi (export "network" (func $network)) (export "look" (func $look))
-  (export "memory" (memory $r "memory")))
-"""
-
-
-def looks_up() -> bytes:
-    """Looks up a name, which is an address even, and traps unless it is refused."""
-    return component(
-        """(call $look (call $network) (i32.const 100) (i32.const 9) (i32.const 64))
-          (if (i32.eqz (i32.load8_u (i32.const 64))) (then unreachable))""",
-        imports=SOCKETS,
-        core_imports="""(import "wasi" "network" (func $network (result i32)))
-          (import "wasi" "look" (func $look (param i32 i32 i32 i32))) (import "wasi" "memory" (memory $room 1))""",
-        arguments='(with "wasi" (instance $wasi))',
     )

@@ -30,7 +30,7 @@ def seeds() -> dict[str, bytes]:
         "tables": wat.component(wat.TABLES, fields="(table $t 1 funcref)"),
         "waits": wat.sleeper(1),
         "wasi": wat.explorer(),
-        "sockets": wat.looks_up(),
+        "sockets": wat.networked(wat.LOOKS_UP),
         "logs": wat.logging_spinner(),
         "memories": bytes(wat2wasm(MEMORIES)),
         "c": (GUESTS / "c" / "hostile.wasm").read_bytes(),

@@ -118,10 +118,10 @@ def made_by(*tools: bytes) -> bytes:
 )
 async def test_sockets_are_for_pythons_tools_alone(sandbox: Sandbox, mark: bytes) -> None:
     with pytest.raises(InvalidComponent, match="wasi:sockets/"):
-        await sandbox.load(wat.looks_up() + mark)
+        await sandbox.load(wat.networked(wat.LOOKS_UP) + mark)
 
 
 async def test_who_forges_the_mark_of_pythons_tools_has_no_network(sandbox: Sandbox) -> None:
-    forged = wat.looks_up() + made_by(b"wit-component", b"component-init-transform")
+    forged = wat.networked(wat.LOOKS_UP) + made_by(b"wit-component", b"component-init-transform")
     run = await sandbox.run(forged)
     assert run.outcome is Outcome.SUCCESS, run.error
