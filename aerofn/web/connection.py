@@ -16,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from aerofn.web.crowd import Crowd
 from aerofn.web.envelope import EVERYWHERE
 from aerofn.web.exchange import Exchange
+from aerofn.web.outbox import Outbox
 
 _HEAD_BYTES = 64 * 1024
 _MOST_HEADERS = 256
@@ -31,11 +32,13 @@ class Connection(HttpToolsProtocol):
     Class attributes, set by `connections()`:
         most: connections at the same time; a further one is told to come back.
         crowd: counts those of each address.
+        outbox: has what is to be sent at the end of the loop's pass.
         patience_s: for a request's head, again for its body, and for reading any of an answer.
     """
 
     most = 2048
     crowd = Crowd(1024)
+    outbox = Outbox()
     patience_s = 20.0
 
     watched: Exchange | None = None  # whose client's leaving is waited for
@@ -176,7 +179,7 @@ class Connection(HttpToolsProtocol):
             self._deadline = max(self._deadline, now + self.patience_s)  # it is we who do not read
         elif now > self._deadline:
             if not self._begun():
-                self.transport.close()
+                self.close()
             else:
                 self._refuse(408, "request_timeout", "the request was sent too slowly", "send it again")
         self._check_reading(now)
@@ -215,8 +218,18 @@ class Connection(HttpToolsProtocol):
 
     def _end(self) -> None:
         """Send the refusal, and close."""
-        self.transport.write(self._refusal or b"")
+        self.outbox.put(self.transport, self._refusal or b"", self.loop)
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection, all answers sent."""
+        self.outbox.send()
         self.transport.close()
+
+    def shutdown(self) -> None:
+        """As uvicorn's, which closes it if nothing is under way."""
+        self.outbox.send()
+        super().shutdown()
 
 
 def _refusal(status: int, code: str, message: str, hint: str | None) -> bytes:
@@ -232,4 +245,5 @@ def _refusal(status: int, code: str, message: str, hint: str | None) -> bytes:
 
 def connections(most: int, patience_s: float, crowd: Crowd) -> type[Connection]:
     """Connections with these bounds."""
-    return type("Connection", (Connection,), {"most": most, "patience_s": patience_s, "crowd": crowd})
+    bounds = {"most": most, "patience_s": patience_s, "crowd": crowd, "outbox": Outbox()}
+    return type("Connection", (Connection,), bounds)

@@ -76,10 +76,10 @@ class Exchange(RequestResponseCycle):
             self.transport.write(head)
             self.transport.write(body)
         else:
-            self.transport.write(head + body)
+            self._connection.outbox.put(self.transport, head + body, self.loop)
         self.message_event.set()
         if not self.keep_alive:
-            self.transport.close()
+            self._connection.close()
         self.on_response()
         # Or the two would hold each other until the garbage collector comes, twenty objects of each request.
         self.scope.pop(EXCHANGE, None)  # type: ignore[misc]

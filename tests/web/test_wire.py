@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,21 +11,26 @@ import uvicorn
 from web_kit import Invocation, Web, ended
 
 from aerofn.dispatch.invoker import Completed
-from aerofn.web.connection import connections
+from aerofn.web.connection import Connection, connections
 from aerofn.web.crowd import Crowd
 
 HELLO = "POST /functions/v1/hello"
 MIB = 1 << 20
 
 
+def _kind() -> type[Connection]:
+    return connections(most=10, patience_s=20.0, crowd=Crowd(10))
+
+
 class Wire(asyncio.Transport):
     """A connection's other end, without a socket between."""
 
-    def __init__(self, web: Web) -> None:
+    def __init__(self, web: Web, kind: type[Connection] | None = None) -> None:
         super().__init__()
         self.written: list[bytes] = []
+        self.on_write: Callable[[], object] = lambda: None
         self.closed = False
-        kind = connections(most=10, patience_s=20.0, crowd=Crowd(10))
+        kind = kind or _kind()
         config = uvicorn.Config(web.application(), log_config=None, access_log=False, timeout_keep_alive=75)
         config.load()
         self.connection = kind(config, uvicorn.Server(config).server_state, {})  # type: ignore[arg-type]
@@ -33,6 +39,7 @@ class Wire(asyncio.Transport):
     def write(self, data: Any) -> None:
         assert not self.closed
         self.written.append(bytes(data))
+        self.on_write()
 
     def is_closing(self) -> bool:
         return self.closed
@@ -48,7 +55,7 @@ class Wire(asyncio.Transport):
         self.written.clear()
         self.connection.data_received(f"{head} HTTP/1.1\r\nHost: x\r\n".encode() + body)
         async with asyncio.timeout(60):
-            while not self.connection.cycle.response_complete:
+            while not (self.connection.cycle.response_complete and self.written):
                 await asyncio.sleep(0)
         return self.written
 
@@ -63,6 +70,58 @@ async def test_head_and_body_are_written_at_once() -> None:
     web.requests.reply = ended(b'"' + b"x" * MIB + b'"')
     head, body = await wire.ask(HELLO, b"\r\n")  # one so large is not copied
     assert (head[-4:], len(body), wire.closed) == (b"\r\n\r\n", MIB + 2, False)
+
+
+async def _answered(*wires: Wire) -> None:
+    """Wait until requests are answered, and not longer: what they are answered may not have been sent."""
+    async with asyncio.timeout(60):
+        while not all(wire.connection.cycle.response_complete for wire in wires):
+            await asyncio.sleep(0)
+
+
+async def test_answers_of_one_pass_are_sent_together_at_its_end() -> None:
+    web, end, sent = Web(), asyncio.Event(), list[int]()
+
+    async def wait(_: Invocation) -> Completed:
+        await end.wait()
+        return ended(b"1")
+
+    web.requests.reply = wait
+    kind = _kind()
+    wires = [Wire(web, kind) for _ in range(3)]
+    for number, wire in enumerate(wires):
+        wire.connection.data_received(f"{HELLO} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        wire.on_write = lambda number=number: sent.append(number)  # type: ignore[misc]
+    await asyncio.sleep(0)
+    end.set()
+    await _answered(*wires)
+    assert sent == []  # they have ended, all in this pass
+    wires[1].closed = True  # its client has left
+    await asyncio.sleep(0)
+    assert sent == [0, 2]
+
+
+@pytest.mark.parametrize("close", ["shutdown", "silence", "nonsense", "another's end"])
+async def test_no_connection_is_closed_before_its_answer_was_sent(close: str) -> None:
+    web, kind = Web(), _kind()
+    wire = Wire(web, kind)
+    wire.connection.data_received(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+    await _answered(wire)
+    assert wire.written == []
+    if close == "shutdown":
+        wire.connection.shutdown()
+    elif close == "silence":
+        wire.connection.check(asyncio.get_running_loop().time() + 80)
+    elif close == "nonsense":
+        wire.connection.data_received(b"\0\0\r\n")
+    else:
+        other = Wire(web, kind)
+        await other.ask("GET /healthz", b"Connection: close\r\n\r\n")
+        assert other.closed
+    assert [answer.split(b" ", 2)[1] for answer in wire.written] == [b"200"] + [b"400"] * (
+        close == "nonsense"
+    )
+    assert wire.closed == (close != "another's end")
 
 
 async def test_a_client_that_asks_for_it_is_closed_after_its_answer() -> None:
