@@ -171,7 +171,8 @@ class Session:
     def abandon(self) -> None:
         """Undo the effects by closing the connection, whatever runs on it; at once."""
         self._ended = True
-        self._discard()
+        if self._connection is not None:
+            self._discard()
 
     async def _run(self, text: str, params: str) -> Reply:
         known = self._door.statements.known.get(text)

@@ -9,37 +9,23 @@ from aerofn.errors import Busy
 _RETRY_AFTER_S = 1
 
 
-class Admission:
-    """A node's places for invocations. Each `take` that says yes, or `enter` that returns, is followed by one `leave`.
+class Admission(Places):
+    """A node's places for invocations, whose owners are functions; `waiting` callers may wait for one.
 
-    Args:
-        places: invocations at the same time.
-        of_one: the same, of one function.
-        waiting: callers that may wait for a place; further ones are refused.
+    Each `take` that says yes, or `enter` that returns, is followed by one `leave`.
     """
 
-    def __init__(self, places: int, of_one: int, waiting: int) -> None:
-        self._places = Places(places, of_one, waiting)
-
-    def take(self, function: str) -> bool:
-        """Take a place for an invocation of `function`, if there is one at once; who gets none calls `enter`."""
-        return self._places.take(function)
-
-    async def enter(self, function: str) -> None:
-        """Take a place for an invocation of `function`, or wait for one.
+    async def enter(self, owner: str, wait_s: float | None = None) -> None:
+        """Take a place for an invocation of `owner`, or wait for one.
 
         Raises:
             Busy: the queue is full.
         """
         try:
-            await self._places.enter(function)
+            await super().enter(owner, wait_s)
         except Full:
             raise Busy(
                 "this node has as many invocations waiting as it may",
                 retry_after=_RETRY_AFTER_S,
                 hint="try again shortly",
             ) from None
-
-    def leave(self, function: str) -> None:
-        """Give back the place of an invocation of `function`."""
-        self._places.leave(function)

@@ -46,7 +46,7 @@ class Backlog:
 
     def take(self, share: Share) -> bool:
         """Take it, if there is room; who gets none calls `wait`."""
-        if self._line or not self._has_room():
+        if self._ns >= MOST_NS or self._left <= 0 or self._line:
             return False
         self._begin(share)
         return True
@@ -68,14 +68,15 @@ class Backlog:
         share.taken = False
         self._ns -= share.ns
         self._left += 1
-        while self._has_room() and (next_one := self._line.take()) is not None:
+        if self._line:
+            self._call()
+
+    def _call(self) -> None:
+        while self._ns < MOST_NS and self._left > 0 and (next_one := self._line.take()) is not None:
             turn = next_one.turn
             if turn is not None and not turn.done():  # else its run was cancelled
                 self._begin(next_one)
                 turn.set_result(None)
-
-    def _has_room(self) -> bool:
-        return self._ns < MOST_NS and self._left > 0
 
     def _begin(self, share: Share) -> None:
         share.take()

@@ -38,6 +38,7 @@ releases it, for calls that run a guest, compile or unmap memory.
 
 import ctypes
 import importlib.metadata
+from collections.abc import Callable
 from ctypes import (
     CFUNCTYPE,
     PYFUNCTYPE,
@@ -45,10 +46,12 @@ from ctypes import (
     c_char_p,
     c_int64,
     c_size_t,
+    c_ssize_t,
     c_uint8,
     c_uint32,
     c_uint64,
     c_void_p,
+    py_object,
 )
 from typing import Any
 
@@ -167,6 +170,12 @@ error_message = _quick("wasmtime_error_message", None, c_void_p, c_void_p)
 error_delete = _quick("wasmtime_error_delete", None, c_void_p)
 
 
+# A copy of so many bytes at an address: `ctypes.string_at` without its detour through Python.
+bytes_at: Callable[[int, int], bytes] = PYFUNCTYPE(py_object, c_void_p, c_ssize_t)(
+    ("PyBytes_FromStringAndSize", ctypes.pythonapi)
+)
+
+
 class Bytes(ctypes.Structure):
     """`wasm_byte_vec_t`: a length and an address."""
 
@@ -197,9 +206,9 @@ def take_error(error: int) -> str:
 
 def _text(at: int, size: int) -> bytes:
     if size <= LONGEST_ERROR:
-        return ctypes.string_at(at, size)
+        return bytes_at(at, size)
     half = LONGEST_ERROR // 2
-    return ctypes.string_at(at, half) + b"\n...\n" + ctypes.string_at(at + size - half, half)
+    return bytes_at(at, half) + b"\n...\n" + bytes_at(at + size - half, half)
 
 
 def valid_utf8(data: bytes) -> bytes:

@@ -64,7 +64,7 @@ class Fiber:
     @property
     def ready(self) -> bool:
         """Whether the guest is instantiated and has not run yet."""
-        return self._block.seen().state == READY
+        return self._block.state() == READY
 
     def fits(self, component: "Component", limits: Limits) -> bool:
         """Whether it can be the sandbox of such a run."""
@@ -148,6 +148,10 @@ class Fiber:
     def seen(self) -> Seen:
         """What the run was so far; while nobody advances it."""
         return self._block.seen()
+
+    def said(self) -> int:
+        """What the last `advance` said, on whatever thread."""
+        return self._block.state()
 
     def memory_peak(self, pages: int) -> int | None:
         """Bytes; known when the guest came to its end, or where no memory can grow."""

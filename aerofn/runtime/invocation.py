@@ -1,10 +1,9 @@
 """The driving of one run: polls on the loop or on workers, host calls awaited, one time limit over all."""
 
 import asyncio
-import ctypes
 import logging
 import time
-from collections.abc import Hashable
+from collections.abc import Awaitable, Hashable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -79,7 +78,7 @@ class Invocation:
         """
         self._fiber, self._share = fiber, share
         self._away = share is not None  # a thread is to have its next slice, or had its last
-        self._hot = self._was_hot = self._begins_hot and not self._away
+        self._hot = self._was_hot = not self._away and self._begins_hot
         self._deadline = self._runtime.loop.time() + self.limits.timeout_ms / 1000
         fiber.begin(self.event, self._host)
         began = time.perf_counter()
@@ -128,14 +127,14 @@ class Invocation:
             await self._runtime.turns.wait(self.owner)
         return self._fiber.advance()
 
-    async def _on_worker(self) -> int:
+    def _on_worker(self) -> Awaitable[int]:
         workers = self._runtime.workers
         if self._hot or self._share is None:
             self._arm()
-            return await workers.advance(self.owner, self._fiber)
+            return workers.advance(self.owner, self._fiber)
         # soon over: a timer would be dearer than many a run
         leave = partial(self._runtime.backlog.leave, self._share)
-        return await workers.advance(self.owner, self._fiber, leave)
+        return workers.advance(self.owner, self._fiber, leave)
 
     async def _after_slice(self, *, asked: bool) -> None:
         """The loop waited for nothing: the guest's slice is used up, it gave way by itself, or it asked for little."""
@@ -217,7 +216,7 @@ class Invocation:
             return None, verdict.of_failure(fiber.failure() or "", limits)
         if seen.size > most:
             return None, verdict.too_large(seen.size, most)
-        text = ctypes.string_at(seen.text, seen.size)
+        text = ffi.bytes_at(seen.text, seen.size)
         return (text, None) if seen.ok else (None, verdict.of_error(text))
 
     def _release(self) -> None:

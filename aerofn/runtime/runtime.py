@@ -143,17 +143,20 @@ class Runtime:
 
     async def _run_away(self, invocation: Invocation) -> Run:
         share = Share(invocation.component)
-        if not self.backlog.take(share):
+        taken = self.backlog.take(share)
+        if not taken:
             self.workers.take_back()  # they may have done what nobody knows of
-            if not self.backlog.take(share):
-                await self.backlog.wait(invocation.owner, share)
+            taken = self.backlog.take(share)
         try:
-            if not invocation.is_short:  # as others have shown meanwhile
-                self.backlog.leave(share)
-                return await self._run_here(invocation)
+            if not taken:
+                await self.backlog.wait(invocation.owner, share)
+                if not invocation.is_short:  # as others have shown meanwhile
+                    self.backlog.leave(share)
+                    return await self._run_here(invocation)
             return await self._run(invocation, share)
         finally:
-            self.backlog.leave(share)
+            if share.taken:
+                self.backlog.leave(share)
 
     async def _run_here(self, invocation: Invocation) -> Run:
         owner = invocation.owner

@@ -86,6 +86,7 @@ host_function = _quick("host_function", c_void_p, c_int)
 wasi_function = _quick("wasi_function", c_void_p, c_char_p)
 
 _SEEN = struct.Struct("@9Q")
+_STATE = struct.Struct("@Q")
 _FAILURE = struct.Struct("@Q")
 _FAILURE_AT = 5 * 8
 # of the call that was taken: the addresses and sizes of its two texts, and its number
@@ -117,7 +118,12 @@ class Block:
 
     def seen(self) -> Seen:
         """What the run was so far."""
-        return Seen(*_SEEN.unpack_from(self.memory))
+        return tuple.__new__(Seen, _SEEN.unpack_from(self.memory))  # in half the time of Seen(*…)
+
+    def state(self) -> int:
+        """The first of what is `seen`, by itself."""
+        (state,) = _STATE.unpack_from(self.memory)
+        return int(state)
 
     def failure(self) -> str | None:
         """Wasmtime's account of a trap, if there was one; given once."""
@@ -130,9 +136,7 @@ class Block:
     def texts(self, count: int) -> list[str]:
         """The first so many arguments of the call that was taken; wasmtime has checked that they are UTF-8."""
         call = _CALL.unpack_from(self.memory, _SEEN.size)
-        return [
-            ctypes.string_at(call[2 * i], call[2 * i + 1]).decode("utf-8", "replace") for i in range(count)
-        ]
+        return [ffi.bytes_at(call[2 * i], call[2 * i + 1]).decode("utf-8", "replace") for i in range(count)]
 
     def number(self) -> int:
         """The number of the call that was taken; its size, if it is too large."""

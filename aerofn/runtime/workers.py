@@ -5,6 +5,7 @@ far as there is time for such (`backlog`).
 """
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Callable, Hashable
 
@@ -103,16 +104,16 @@ class Workers:
             self._line.put(owner, piece)
             self._feed()
         try:
-            return await self._said(piece)
+            while piece.said is None:
+                await self._waiter(piece)
         except asyncio.CancelledError:
             await self._withdraw(owner, piece)
             raise
-
-    async def _said(self, piece: Slice) -> int:
-        while piece.said is None:
-            piece.waiter = self._loop.create_future()
-            await piece.waiter
         return piece.said
+
+    def _waiter(self, piece: Slice) -> asyncio.Future[None]:
+        piece.waiter = waiter = self._loop.create_future()
+        return waiter
 
     def release(self, fiber: Fiber) -> None:
         """`fiber.release` on a thread, before all that waits; nobody waits for it."""
@@ -153,10 +154,9 @@ class Workers:
             self._line.remove(owner, piece)
             return
         while piece.said is None:
-            try:
-                await self._said(piece)
-            except asyncio.CancelledError:
-                continue  # the caller is told of the first one; a second cannot hurry the thread
+            # the caller is told of the first one; a second cannot hurry the thread
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._waiter(piece)
 
     def _feed(self) -> None:
         while self._long < self._most and (piece := self._line.take()) is not None:
@@ -203,7 +203,7 @@ class Workers:
             self._long -= 1
         else:
             piece.done()
-        piece.finish(piece.fiber.seen().state)
+        piece.finish(piece.fiber.said())
 
     def close(self) -> None:
         """Stop the threads when they have done all they have; nobody may wait for them any more."""

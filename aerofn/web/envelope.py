@@ -15,7 +15,7 @@ from aerofn.model import random_id
 from aerofn.web import cors
 from aerofn.web.answer import WHOLE, Answer, Headers, error_answer, json_answer
 from aerofn.web.client import ClientGone
-from aerofn.web.exchange import exchange_of
+from aerofn.web.exchange import Exchange, exchange_of
 
 log = structlog.get_logger(__name__)
 INVOCATION_ID = b"x-aerofn-invocation-id"
@@ -42,8 +42,8 @@ class Envelope:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        scope[_SCOPE_KEY] = random_id()
-        sealing = _Sealing(scope, send)
+        scope[_SCOPE_KEY] = invocation = random_id()
+        sealing = _Sealing(invocation, exchange_of(scope), send)
         try:
             if scope["method"] == "OPTIONS":
                 await _preflight(scope).send(sealing)
@@ -63,10 +63,10 @@ class _Sealing:
 
     __slots__ = ("_exchange", "_id", "_send", "started")
 
-    def __init__(self, scope: Scope, send: Send) -> None:
-        self._exchange = exchange_of(scope)
+    def __init__(self, invocation: str, exchange: Exchange | None, send: Send) -> None:
+        self._exchange = exchange
         self._send = send
-        self._id = invocation_id(scope).encode()
+        self._id = invocation.encode()
         self.started = False
 
     def __call__(self, message: Message) -> Awaitable[None]:

@@ -138,7 +138,12 @@ def test_a_reader_that_has_gone_is_survived(pipe, logged):
 
 
 def value(metrics: Metrics, name: str, **labels: str) -> float | None:
-    return metrics.registry.get_sample_value(name, labels)
+    """As a scraper reads it."""
+    for family in text_string_to_metric_families(metrics.exposition()[0].decode()):
+        for sample in family.samples:
+            if (sample.name, sample.labels) == (name, labels):
+                return sample.value
+    return None
 
 
 def test_an_invocation_is_counted_timed_and_weighed():
@@ -152,6 +157,17 @@ def test_an_invocation_is_counted_timed_and_weighed():
     assert value(metrics, "aerofn_invocation_duration_seconds_bucket", function="greet", le="0.0005") == 1
     assert value(metrics, "aerofn_invocation_memory_bytes_count", function="greet") == 2
     assert value(metrics, "aerofn_invocation_memory_bytes_sum", function="greet") == 2 * 2 * 1024 * 1024
+
+
+def test_many_invocations_are_each_counted_once():
+    metrics = Metrics()
+    for ended in range(1, 200):
+        metrics.invocation(RECORD)
+        if ended in (1, 64, 100, 199):
+            counted = value(
+                metrics, "aerofn_invocations_total", function="greet", trigger="http", status="success"
+            )
+            assert counted == ended
 
 
 def test_histograms_are_told_as_the_library_tells_its_own():
