@@ -184,7 +184,7 @@ async def test_an_event_that_no_function_can_be_given_is_buried_and_the_others_r
     await conn.execute(
         """INSERT INTO aerofn_internal.events (function_id, source, role, max_attempts, payload)
         SELECT function_id, 'schedule', role, 5,
-               json_build_object('payload', (repeat('[', 3000) || repeat(']', 3000))::json)
+               json_build_object('payload', (repeat('[', 12000) || repeat(']', 12000))::json)
         FROM aerofn_internal.events"""
     )
     async with asyncpg.create_pool(database.url, min_size=0, max_size=2) as pool:
