@@ -245,5 +245,5 @@ def _refusal(status: int, code: str, message: str, hint: str | None) -> bytes:
 
 def connections(most: int, patience_s: float, crowd: Crowd) -> type[Connection]:
     """Connections with these bounds."""
-    bounds = {"most": most, "patience_s": patience_s, "crowd": crowd, "outbox": Outbox()}
-    return type("Connection", (Connection,), bounds)
+    own = {"most": most, "patience_s": patience_s, "crowd": crowd, "outbox": Outbox()}
+    return type("Connection", (Connection,), own)

@@ -13,7 +13,7 @@ from bench.soak.watch import Watch
 GROWTH_MB = 48
 EVENTS_MB = 64
 RECOVERED_S = 60
-_FEW = 3
+_FEW = 3  # requests that may all have met faults
 WITNESS = "c"  # the node that is never started anew
 
 
@@ -114,7 +114,7 @@ def _records(evidence: Evidence) -> list[str]:
 
 
 def _silent(ledger: Ledger, calm_troubles: list[Answer]) -> list[str]:
-    """Kinds of load that never succeeded: a soak that sends nothing proves nothing. A few may all have met faults."""
+    """Kinds of load that never succeeded: a soak that sends nothing proves nothing."""
     calm = Counter(answer.kind for answer in calm_troubles)
     tried = Counter(answer.kind for answer in ledger.answers)
     worked = Counter(answer.kind for answer in ledger.answers if not answer.trouble)
